@@ -1,0 +1,2 @@
+//! Drives clusters and scenarios.
+fn main() {}
