@@ -1,1 +1,24 @@
-//! Kubernetes tools.
+//! Kubernetes tools behind one review pipeline.
+//!
+//! A query reads and reports. An action reads and returns a [`plan::Plan`]: what would change, as data. [`review`] is the
+//! only road from a plan to the cluster: preview (server-side dry run), decision, approval, apply, verify, journal.
+//! Nothing here knows of language models or terminals.
+
+pub mod catalog;
+pub mod cluster;
+pub mod diff;
+pub mod error;
+pub mod journal;
+pub mod object;
+pub mod plan;
+pub mod policy;
+pub mod quantity;
+pub mod redact;
+pub mod report;
+pub mod review;
+pub mod sanitize;
+pub mod store;
+pub mod tool;
+
+pub use cluster::Cluster;
+pub use error::ToolError;

@@ -1,0 +1,26 @@
+//! Every tool that kai has: one file and one line each.
+
+mod changes;
+mod rollout;
+mod scale;
+mod undo;
+
+pub use undo::last_undoable;
+
+use crate::tool::{Tool, action, query};
+
+/// The catalogue, in the order in which it is shown.
+pub static TOOLS: &[Tool] = &[
+    action::<scale::Scale>(),
+    action::<rollout::Rollout>(),
+    action::<undo::Undo>(),
+    query::<changes::Changes>(),
+];
+
+/// The tool of that name.
+pub fn find(name: &str) -> Option<&'static Tool> {
+    TOOLS.iter().find(|t| t.name == name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! What holds for every tool.
+
+use serde_json::Value;
+
+use super::TOOLS;
+
+#[test]
+fn names_are_unique_snake_case_verbs_or_nouns() {
+    for (i, tool) in TOOLS.iter().enumerate() {
+        assert!(tool.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", tool.name);
+        assert!(TOOLS.iter().skip(i + 1).all(|t| t.name != tool.name), "{} twice", tool.name);
+    }
+}
+
+#[test]
+fn schemas_are_closed_plain_and_described() {
+    for tool in TOOLS {
+        assert!(tool.description().len() > 20 && tool.description().is_ascii(), "{} is described", tool.name);
+        let schema = tool.schema();
+        assert_eq!(schema["type"], "object", "{}", tool.name);
+        assert_eq!(schema["additionalProperties"], false, "{}", tool.name);
+        let text = schema.to_string();
+        for word in ["$ref", "$defs", "oneOf", "anyOf", "const", "\"format\"", "null"] {
+            assert!(!text.contains(word), "{} has {word}: {text}", tool.name);
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(
+                property["description"].is_string() || property["enum"].is_array(),
+                "{}.{name} is described",
+                tool.name
+            );
+            assert!(property["type"].is_string(), "{}.{name} has one type: {property}", tool.name);
+        }
+    }
+}
+
+#[test]
+fn unknown_and_misspelt_arguments_are_named() {
+    for tool in TOOLS {
+        let schema = tool.schema();
+        let required = schema["required"].as_array().map_or(0, Vec::len);
+        assert!(required <= 3, "{} wants {required} arguments", tool.name);
+        assert!(schema["properties"].as_object().is_some_and(|p| p.values().all(Value::is_object)));
+    }
+}

@@ -1,0 +1,249 @@
+//! The last gate before the network: reads from a closed list, self-reviews, dry runs, and writes that carry a permit
+//! for exactly those bytes. Whatever a tool, a model or a mistake above asks for, nothing else leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::{Either, Ready, ready};
+use http::{Method, Request, Uri};
+use kube::client::Body;
+use tower::{BoxError, Layer, Service};
+
+/// Leave to send one write, once. Only `cluster::write` makes one, and only from what a person or a rule approved.
+#[derive(Clone)]
+pub(super) struct Permit(Arc<Permitted>);
+
+struct Permitted {
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+    spent: AtomicBool,
+}
+
+impl Permit {
+    pub(super) fn new(method: Method, uri: Uri, body: Bytes) -> Self {
+        Self(Arc::new(Permitted { method, uri, body, spent: AtomicBool::new(false) }))
+    }
+}
+
+/// Why the guard stopped a request.
+#[derive(Debug, thiserror::Error)]
+#[error("kai's guard stopped {method} {path}: {why}")]
+pub(super) struct Stopped {
+    method: Method,
+    path: String,
+    why: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct GuardLayer {
+    pub read_only: bool,
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, read_only: self.read_only }
+    }
+}
+
+pub(super) struct Guard<S> {
+    inner: S,
+    read_only: bool,
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Error = BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Either<Ready<Result<S::Response, BoxError>>, S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match check(request, self.read_only) {
+            Ok(request) => Either::Right(self.inner.call(request)),
+            Err(stopped) => {
+                tracing::error!(method = %stopped.method, path = %stopped.path, why = stopped.why, "request stopped");
+                Either::Left(ready(Err(Box::new(stopped))))
+            }
+        }
+    }
+}
+
+fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, Stopped> {
+    let stop = |request: &Request<Body>, why| Stopped {
+        method: request.method().clone(),
+        path: request.uri().path().to_string(),
+        why,
+    };
+    if request.headers().contains_key(http::header::UPGRADE) {
+        return Err(stop(&request, "upgraded connections (exec, attach, port-forward) are not open"));
+    }
+    if request.method() == Method::GET {
+        return if is_safe_read(request.uri().path()) {
+            Ok(request)
+        } else {
+            Err(stop(&request, "not on the list of reads"))
+        };
+    }
+    if request.method() == Method::POST && is_self_review(request.uri().path()) {
+        return Ok(request);
+    }
+    if read_only {
+        return Err(stop(&request, "read-only mode"));
+    }
+    if is_dry_run(request.uri()) {
+        return Ok(request);
+    }
+    let Some(permit) = request.extensions_mut().remove::<Permit>() else {
+        return Err(stop(&request, "no permit"));
+    };
+    let permit = permit.0;
+    if permit.method != request.method() || permit.uri.path_and_query() != request.uri().path_and_query() {
+        return Err(stop(&request, "the permit is for another request"));
+    }
+    if permit.spent.swap(true, Ordering::SeqCst) {
+        return Err(stop(&request, "the permit is spent"));
+    }
+    // The approved bytes leave, whatever the request carried.
+    *request.body_mut() = Body::from(permit.body.clone());
+    Ok(request)
+}
+
+fn is_dry_run(uri: &Uri) -> bool {
+    let values: Vec<&str> =
+        uri.query().unwrap_or("").split('&').filter_map(|pair| pair.strip_prefix("dryRun=")).collect();
+    values == ["All"]
+}
+
+fn is_self_review(path: &str) -> bool {
+    matches!(
+        path,
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            | "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+            | "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    )
+}
+
+/// Reads that cannot act: objects, lists, logs, discovery. A GET of `proxy`, `exec` or `attach` acts, so it is not one.
+fn is_safe_read(path: &str) -> bool {
+    if path.contains("//") || path.contains("..") || path.contains('%') {
+        return false;
+    }
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let rest = match parts.as_slice() {
+        ["version" | "api" | "apis" | "readyz" | "livez"] | ["openapi", ..] => return true,
+        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+        ["apis", _] => return true,
+        _ => return false,
+    };
+    let (resource, tail) = match rest {
+        [] => return true,
+        ["namespaces", _] | ["namespaces"] => return true,
+        ["namespaces", _, resource, tail @ ..] => (*resource, tail),
+        [resource, tail @ ..] => (*resource, tail),
+    };
+    match tail {
+        [] | [_] => true,
+        [_, "log"] => resource == "pods",
+        [_, "scale" | "status"] => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, uri: &str) -> Request<Body> {
+        Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn reads_are_a_closed_list() {
+        for ok in [
+            "/version",
+            "/api",
+            "/apis",
+            "/apis/apps/v1",
+            "/api/v1/namespaces/todo/pods",
+            "/api/v1/nodes/n1",
+            "/api/v1/namespaces/todo/pods/x/log?tailLines=10",
+            "/apis/apps/v1/namespaces/t/deployments/b/scale",
+            "/apis/example.com/v1/widgets?limit=5",
+            "/api/v1/namespaces/todo",
+        ] {
+            assert!(check(request("GET", ok), true).is_ok(), "{ok}");
+        }
+        for bad in [
+            "/api/v1/nodes/n1/proxy/configz",
+            "/api/v1/namespaces/t/pods/x/exec?command=sh",
+            "/logs/x",
+            "/metrics",
+            "/api/v1/namespaces/t/services/x/proxy/",
+            "/api/v1/namespaces/t/pods/x/portforward",
+            "/api/v1/namespaces/t/pods/..%2f..%2fnodes",
+            "/api/v1/namespaces/t/pods/x/attach",
+        ] {
+            assert!(check(request("GET", bad), false).is_err(), "{bad}");
+        }
+        let mut upgrade = request("GET", "/api/v1/namespaces/t/pods/x");
+        upgrade.headers_mut().insert("upgrade", "websocket".parse().unwrap());
+        assert!(check(upgrade, false).is_err());
+    }
+
+    #[test]
+    fn writes_need_a_permit_for_exactly_them() {
+        let uri = "/apis/apps/v1/namespaces/t/deployments/b/scale?fieldManager=kai";
+        assert!(check(request("PATCH", uri), false).is_err(), "no permit");
+        let permit = Permit::new(Method::PATCH, uri.parse().unwrap(), Bytes::from_static(b"{}"));
+        let with = |method: &str, uri: &str, permit: &Permit| {
+            let mut request = request(method, uri);
+            request.extensions_mut().insert(permit.clone());
+            request
+        };
+        assert!(
+            check(with("PATCH", "/apis/apps/v1/namespaces/t/deployments/other/scale", &permit), false)
+                .is_err()
+        );
+        assert!(check(with("DELETE", uri, &permit), false).is_err());
+        assert!(check(with("PATCH", uri, &permit), true).is_err(), "read-only refuses even with a permit");
+        assert!(check(with("PATCH", uri, &permit), false).is_ok());
+        assert!(check(with("PATCH", uri, &permit), false).is_err(), "spent");
+    }
+
+    #[test]
+    fn only_a_real_dry_run_is_one() {
+        for ok in ["/x?dryRun=All", "/x?fieldManager=kai&dryRun=All"] {
+            assert!(check(request("PATCH", ok), false).is_ok(), "{ok}");
+            assert!(check(request("PATCH", ok), true).is_err(), "read-only: webhooks see dry runs");
+        }
+        for bad in [
+            "/x?dryRun=none",
+            "/x?dryRun=",
+            "/x?dryrun=All",
+            "/x?dryRun=All&dryRun=None",
+            "/x?a=dryRun=All",
+            "/x",
+        ] {
+            assert!(check(request("PATCH", bad), false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn self_reviews_pass_and_other_reviews_do_not() {
+        assert!(
+            check(request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), true).is_ok()
+        );
+        assert!(check(request("POST", "/apis/authentication.k8s.io/v1/tokenreviews"), false).is_err());
+        assert!(check(request("POST", "/api/v1/namespaces/t/serviceaccounts/x/token"), false).is_err());
+    }
+}

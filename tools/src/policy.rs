@@ -1,0 +1,207 @@
+//! What is allowed, what is asked, what is refused: one table over mode, risk, context and limits (pure).
+
+use serde::{Deserialize, Serialize};
+
+/// How much kai may do by itself in a context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing is changed, and dry runs are not sent either.
+    ReadOnly,
+    /// Every change is shown and asked for.
+    #[default]
+    Ask,
+    /// Reversible changes (R2) outside production go ahead after their preview; the rest is asked for.
+    Auto,
+}
+
+/// How bad a mistake would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Risk {
+    /// Reversible, in one namespace.
+    R2,
+    /// Destructive or wide: to zero, many objects, production.
+    R3,
+    /// The cluster's own parts.
+    R5,
+}
+
+/// The rules in force for one context. Every field narrows; none widens what another forbids.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    pub mode: Mode,
+    /// Only these namespaces may be changed; all when empty.
+    pub namespaces: Vec<String>,
+    /// These namespaces are never changed, in addition to `kube-*`.
+    pub protected_namespaces: Vec<String>,
+    /// Most objects that one plan may change.
+    pub max_objects: Option<usize>,
+    /// Most replicas that a workload may be given.
+    pub max_replicas: Option<i64>,
+    /// Whether `kube-*` namespaces may be changed at all (each time with the name typed).
+    pub allow_control_plane: bool,
+    /// Whether this context is production: every change wants the name typed.
+    pub production: bool,
+}
+
+/// What a decision is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts<'a> {
+    pub risk: Risk,
+    /// Why it has that risk, in a few words.
+    pub reason: &'a str,
+    pub namespaces: Vec<&'a str>,
+    pub objects: usize,
+    pub replicas: Option<i64>,
+    /// The name to type for R3: of the object, or of the namespace when there are many.
+    pub name: &'a str,
+    /// Whether every check of the preview could be made; what could not be checked is a no to going ahead by itself.
+    pub checked: bool,
+}
+
+/// What may happen to a previewed plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Decision {
+    /// Goes ahead by a rule.
+    Allow {
+        rule: String,
+    },
+    /// A person must agree; with `typed`, by typing that name.
+    Ask {
+        reason: String,
+        typed: Option<String>,
+    },
+    Refuse {
+        reason: String,
+        hint: String,
+    },
+}
+
+/// Decides. The order is the precedence: fences first, then limits, then risk.
+pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
+    let refuse = |reason: String, hint: &str| Decision::Refuse { reason, hint: hint.into() };
+    if policy.mode == Mode::ReadOnly {
+        return refuse("read-only mode: nothing may be changed".into(), READ_ONLY_HINT);
+    }
+    for namespace in &facts.namespaces {
+        if policy.protected_namespaces.iter().any(|p| p == namespace) {
+            return refuse(
+                format!("namespace {namespace} is protected by policy"),
+                "See `protected_namespaces` in kai's config.toml.",
+            );
+        }
+        if !policy.namespaces.is_empty() && !policy.namespaces.iter().any(|n| n == namespace) {
+            return refuse(
+                format!("policy allows changes only in {}", policy.namespaces.join(", ")),
+                "See `namespaces` in kai's config.toml.",
+            );
+        }
+    }
+    if let Some(max) = policy.max_objects.filter(|max| facts.objects > *max) {
+        return refuse(
+            format!("the plan changes {} objects; policy allows {max}", facts.objects),
+            "See `max_objects` in kai's config.toml.",
+        );
+    }
+    if let Some((max, asked)) = policy.max_replicas.zip(facts.replicas).filter(|(max, asked)| asked > max) {
+        return refuse(
+            format!("{asked} replicas; policy allows {max}"),
+            "See `max_replicas` in kai's config.toml.",
+        );
+    }
+    if facts.risk == Risk::R5 && !policy.allow_control_plane {
+        return refuse(
+            format!("{}: kai does not change the cluster's own parts", facts.reason),
+            "Set `allow_control_plane = true` for this context in kai's config.toml if it must.",
+        );
+    }
+    if facts.risk >= Risk::R3 || policy.production {
+        let reason = if policy.production && facts.risk < Risk::R3 { "production" } else { facts.reason };
+        return Decision::Ask { reason: reason.into(), typed: Some(facts.name.into()) };
+    }
+    if policy.mode == Mode::Auto && facts.checked {
+        return Decision::Allow { rule: "auto mode, reversible".into() };
+    }
+    let reason = if facts.checked { "a change" } else { "not everything could be checked" };
+    Decision::Ask { reason: reason.into(), typed: None }
+}
+
+/// What to do about read-only mode.
+pub const READ_ONLY_HINT: &str =
+    "Leave --read-only out, or set `mode = \"ask\"` for this context in kai's config.toml.";
+
+/// Whether a name says production: `prod`, `eu-prod-1`, `production`. Such contexts are read-only until configured.
+pub fn is_production(name: &str) -> bool {
+    name.to_lowercase()
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|w| matches!(w, "prod" | "production" | "prd" | "live"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(risk: Risk) -> Facts<'static> {
+        Facts {
+            risk,
+            reason: "why",
+            namespaces: vec!["todo"],
+            objects: 1,
+            replicas: Some(3),
+            name: "backend",
+            checked: true,
+        }
+    }
+
+    fn ask(typed: bool) -> impl Fn(&Decision) -> bool {
+        move |d| matches!(d, Decision::Ask { typed: t, .. } if t.is_some() == typed)
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let mode = |mode| Policy { mode, ..Policy::default() };
+        let refused = |d: &Decision| matches!(d, Decision::Refuse { .. });
+        for risk in [Risk::R2, Risk::R3, Risk::R5] {
+            assert!(refused(&decide(&mode(Mode::ReadOnly), &facts(risk))));
+        }
+        assert!(ask(false)(&decide(&mode(Mode::Ask), &facts(Risk::R2))));
+        assert!(matches!(decide(&mode(Mode::Auto), &facts(Risk::R2)), Decision::Allow { .. }));
+        for m in [Mode::Ask, Mode::Auto] {
+            assert!(ask(true)(&decide(&mode(m), &facts(Risk::R3))));
+            assert!(refused(&decide(&mode(m), &facts(Risk::R5))));
+            let production = Policy { production: true, ..mode(m) };
+            assert!(ask(true)(&decide(&production, &facts(Risk::R2))));
+            let allowed = Policy { allow_control_plane: true, ..mode(m) };
+            assert!(ask(true)(&decide(&allowed, &facts(Risk::R5))));
+        }
+        let unchecked = Facts { checked: false, ..facts(Risk::R2) };
+        assert!(
+            ask(false)(&decide(&mode(Mode::Auto), &unchecked)),
+            "what cannot be checked is not done by itself"
+        );
+    }
+
+    #[test]
+    fn fences_and_limits_come_first() {
+        let refused = |policy: Policy| matches!(decide(&policy, &facts(Risk::R2)), Decision::Refuse { .. });
+        let auto = || Policy { mode: Mode::Auto, ..Policy::default() };
+        assert!(refused(Policy { namespaces: vec!["other".into()], ..auto() }));
+        assert!(!refused(Policy { namespaces: vec!["todo".into()], ..auto() }));
+        assert!(refused(Policy { protected_namespaces: vec!["todo".into()], ..auto() }));
+        assert!(refused(Policy { max_replicas: Some(2), ..auto() }));
+        assert!(!refused(Policy { max_replicas: Some(3), ..auto() }));
+        assert!(refused(Policy { max_objects: Some(0), ..auto() }));
+    }
+
+    #[test]
+    fn production_by_name() {
+        for yes in ["prod", "eu-prod-1", "arn:aws:eks:eu:1:cluster/production", "PROD", "live"] {
+            assert!(is_production(yes), "{yes}");
+        }
+        for no in ["kind-kai", "product-dev", "nonproduct", "staging"] {
+            assert!(!is_production(no), "{no}");
+        }
+    }
+}
