@@ -9,6 +9,13 @@ use sha2::{Digest, Sha256};
 
 use super::{State, folder, names};
 
+/// The address of the service `kubernetes`: the first of [`SERVICES`].
+pub const SERVICE_OF_THE_API_SERVER: &str = "10.96.0.1";
+/// The addresses of services.
+pub const SERVICES: &str = "10.96.0.0/16";
+/// The addresses of pods.
+pub const PODS: &str = "10.244.0.0/16";
+
 /// Where ports are taken from: below what systems hand out for outgoing connections.
 const FROM: u16 = 20_000;
 const COUNT: u16 = 10_000;
