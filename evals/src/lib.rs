@@ -1,1 +1,8 @@
-//! Real clusters and test doubles.
+//! Real clusters and test doubles, for trying kai on something real.
+//!
+//! [`cluster`] brings up Kubernetes on this machine and takes it down again; [`terminal`] is the
+//! only module that prints. Neither kai crate is imported here: whoever drives kai from here
+//! drives the binary, as its users do.
+
+pub mod cluster;
+pub mod terminal;

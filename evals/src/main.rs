@@ -1,2 +1,114 @@
-//! Drives clusters and scenarios.
-fn main() {}
+//! `kai-evals`: the command line over this crate.
+//!
+//! Each subcommand is one variant of [`Command`] and one arm of [`run`]. A signal drops the work in
+//! progress, so whatever it had half started is ended by its guards before the process exits.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kai_evals::cluster::build::{self, Tool};
+use kai_evals::cluster::{self, Options, Provider};
+use kai_evals::terminal::{self, Progress};
+
+/// Real clusters and test doubles for kai.
+#[derive(Parser)]
+#[command(name = "kai-evals", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring up a real cluster on this machine, look at it, take it down.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+}
+
+#[derive(Subcommand)]
+enum ClusterCommand {
+    /// Bring the cluster up; when it is up already, say so.
+    Up {
+        /// What runs the nodes: containers with real kubelets, or a control plane with simulated nodes.
+        #[arg(long, value_enum, default_value_t = Provider::Local)]
+        provider: Provider,
+        /// The cluster's name; several can run beside each other.
+        #[arg(long, default_value = cluster::DEFAULT_NAME)]
+        name: String,
+        /// How many worker nodes. Default: 3 for local, 2 for kind.
+        #[arg(long)]
+        nodes: Option<u32>,
+    },
+    /// Take the cluster down; nothing of it stays behind.
+    Down {
+        /// The cluster's name.
+        #[arg(long, default_value = cluster::DEFAULT_NAME)]
+        name: String,
+        /// Take every cluster down.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// List the clusters and how they are.
+    Status,
+    /// Print the environment for a shell: `eval "$(kai-evals cluster env)"`.
+    Env {
+        /// The cluster's name.
+        #[arg(long, default_value = cluster::DEFAULT_NAME)]
+        name: String,
+    },
+    /// Build one of the programs of a cluster, or find it in the cache, and print its path.
+    Build {
+        /// The program.
+        #[arg(value_enum)]
+        tool: Tool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = tokio::select! {
+        ended = run(cli.command) => ended,
+        signal = terminal::stopped() => {
+            terminal::note(&format!("stopped by {signal}"));
+            return ExitCode::from(130);
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::fail(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Cluster(command) => run_cluster(command).await,
+    }
+}
+
+async fn run_cluster(command: ClusterCommand) -> anyhow::Result<()> {
+    let progress = Progress::stderr();
+    match command {
+        ClusterCommand::Up { provider, name, nodes } => {
+            let cluster = cluster::up(&Options { provider, name, nodes }, &progress).await?;
+            terminal::note(&cluster.summary());
+        }
+        ClusterCommand::Down { name, all } => {
+            let names = if all { cluster::names()? } else { vec![name] };
+            for name in names {
+                if !cluster::down(&name, &progress).await? {
+                    terminal::note(&format!("no cluster named {name}: nothing to take down"));
+                }
+            }
+        }
+        ClusterCommand::Status => terminal::answer(&cluster::table(&cluster::status().await?)),
+        ClusterCommand::Env { name } => terminal::answer(&cluster::env(&name)?),
+        ClusterCommand::Build { tool } => {
+            terminal::answer(&build::go_tool(&progress, tool).await?.display().to_string());
+        }
+    }
+    Ok(())
+}
