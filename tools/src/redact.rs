@@ -129,7 +129,10 @@ pub fn text(input: &str) -> String {
 
 /// Cheap look that spares ordinary text the closer one.
 fn may_hold_secret(input: &str) -> bool {
-    input.len() >= 8 && (input.contains(['=', ':', '@']) || input.split(is_break).any(|w| w.len() >= 16))
+    input.len() >= 8
+        && (input.contains(['=', ':', '@'])
+            || input.contains("-----BEGIN")
+            || input.split(is_break).any(|w| w.len() >= 16))
 }
 
 fn is_break(c: char) -> bool {
