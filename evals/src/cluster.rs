@@ -8,6 +8,7 @@ pub mod build;
 pub mod folder;
 mod kubeconfig;
 mod local;
+mod logs;
 mod ports;
 mod processes;
 mod state;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::terminal::Progress;
 pub use kubeconfig::Admin;
+pub use logs::Line;
 pub use state::{Phase, Provider, State};
 
 /// The name of the cluster that is meant when none is given.
@@ -70,7 +72,8 @@ pub struct Status {
 pub async fn up(options: &Options, progress: &Progress) -> Result<Cluster> {
     let (folder, _lock) = claim(&options.name, progress).await?;
     if let Some(state) = State::read(&folder)? {
-        if health(&state).await == "up" {
+        let health = health(&state).await;
+        if health == "up" {
             if state.provider != options.provider {
                 bail!(
                     "{} is up already, as a {} cluster: take it down first, or choose another --name",
@@ -84,7 +87,7 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Cluster> {
             }
             return Ok(Cluster { state, folder });
         }
-        progress.say(&format!("{} was left half up: cleaning it first", options.name));
+        progress.say(&format!("{} is {health}: cleaning it first", options.name));
         end(&state, &folder, progress).await?;
         std::fs::create_dir_all(&folder)?;
     }
@@ -236,12 +239,6 @@ impl Cluster {
     /// The kubeconfig cannot be read.
     pub fn admin(&self) -> Result<Admin> {
         Admin::read(self.kubeconfig())
-    }
-
-    /// Where to write what `logs` answers for a container of a simulated pod of a `local` cluster:
-    /// `<namespace>/<container>.log`, or `<namespace>/<container>.previous.log`, below this folder.
-    pub fn logs_folder(&self) -> PathBuf {
-        self.folder.join("pod-logs")
     }
 
     /// One line that says what there is and how to use it.

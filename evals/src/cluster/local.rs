@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::build::{Tool, go_tool};
 use super::kubeconfig::Admin;
+use super::logs::{Line, cri};
 use super::processes::{self, Process};
 use super::{DEFAULT_NAME, Options, Phase, Provider, State, ports};
 use crate::terminal::{Progress, Step};
@@ -68,7 +69,11 @@ pub async fn up(options: &Options, folder: &Path, progress: &Progress) -> Result
     let controllers = plane::controller_manager(folder);
     starting.run("kube-controller-manager", part("kube-controller-manager", controllers))?;
     starting.run("kube-scheduler", part("kube-scheduler", plane::scheduler(folder)))?;
+    let types = format!("{}/apis/apiextensions.k8s.io/v1/customresourcedefinitions", admin.server);
+    create(&client, &types, &nodes::logs_type()).await?;
     add_nodes(&client, &admin.server, &starting.state, ports).await?;
+    let logs = format!("{}/apis/kwok.x-k8s.io/v1alpha1/logs", admin.server);
+    starting.wait("the API server", async || answers(&client, &logs).await).await?;
     let mut command = Command::new(kwok);
     command.arg("--kubeconfig").arg(folder.join("conf/kwok.kubeconfig"));
     command.arg("--config").arg(folder.join("conf/kwok.yaml"));
@@ -207,23 +212,29 @@ fn prepare(folder: &Path, ports: Ports, state: &State) -> Result<Admin> {
     pki::private(&state.kubeconfig, &admin.kubeconfig(&state.context))?;
     std::fs::write(folder.join("conf/audit.yaml"), plane::AUDIT_POLICY)?;
     std::fs::write(folder.join("conf/kwok.yaml"), nodes::kwok_config(folder, ports))?;
+    let says = "simulated container: nothing runs here".to_owned();
+    std::fs::write(folder.join(nodes::DEFAULT_LOG), cri(&[Line { ago: Duration::ZERO, text: says }]))?;
     Ok(admin)
 }
 
 /// Registers the nodes, as their kubelets would.
 async fn add_nodes(client: &Client, server: &str, state: &State, ports: Ports) -> Result<()> {
-    let add = |name: String| async move {
-        let answer =
-            client.post(format!("{server}/api/v1/nodes")).json(&nodes::node(&name, ports)).send().await?;
-        let status = answer.status();
-        ensure!(status.is_success(), "node {name} was refused ({status}): {}", answer.text().await?);
-        Ok(())
-    };
+    let url = format!("{server}/api/v1/nodes");
+    let url = &url;
+    let add = |name: String| async move { create(client, url, &nodes::node(&name, ports)).await };
     futures::stream::iter(nodes::names(&state.name, state.nodes))
         .map(add)
         .buffer_unordered(16)
         .try_collect()
         .await
+}
+
+async fn create(client: &Client, url: &str, object: &Value) -> Result<()> {
+    let answer = client.post(url).json(object).send().await?;
+    let status = answer.status();
+    let name = &object["metadata"]["name"];
+    ensure!(status.is_success(), "the API server refused {name} ({status}): {}", answer.text().await?);
+    Ok(())
 }
 
 async fn wait_for_nodes(starting: &mut Starting, client: &Client, server: &str, step: &Step) -> Result<()> {

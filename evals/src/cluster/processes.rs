@@ -121,13 +121,15 @@ fn started(pid: u32) -> Option<String> {
     (!state.starts_with('Z')).then(|| at.trim().to_owned())
 }
 
-/// Field 22 of `/proc/<pid>/stat`, unless field 3 says that the process has ended.
+/// Field 22 of `/proc/<pid>/stat`, unless field 3 says that the process has ended, and field 20 that
+/// none of its threads is left: those still hold its ports.
 fn started_from_stat(stat: &str) -> Option<String> {
     // The name in field 2 may hold spaces and brackets: count from its end.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
-    let at = fields.nth(18)?;
-    (!matches!(state, "Z" | "X")).then(|| at.to_owned())
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    let at = fields.nth(1)?;
+    (!matches!(state, "Z" | "X") || threads > 1).then(|| at.to_owned())
 }
 
 #[cfg(test)]
@@ -139,6 +141,8 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1";
         assert_eq!(started_from_stat(stat).as_deref(), Some("12345"));
         assert_eq!(started_from_stat(&stat.replace(") S", ") Z")), None);
+        let threads_left = stat.replace(") S", ") Z").replace(" 20 0 1 0 ", " 20 0 4 0 ");
+        assert_eq!(started_from_stat(&threads_left).as_deref(), Some("12345"));
     }
 
     #[tokio::test]

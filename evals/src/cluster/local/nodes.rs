@@ -26,6 +26,7 @@ pub fn kwok_config(folder: &Path, ports: Ports) -> String {
             "nodeLeaseDurationSeconds": 40,
             "tlsCertFile": path("pki/kwok.crt"),
             "tlsPrivateKeyFile": path("pki/kwok.key"),
+            "enableCRDs": ["Logs"],
             "podPlayStageParallelism": 16,
             "nodePlayStageParallelism": 16,
         },
@@ -37,6 +38,30 @@ pub fn kwok_config(folder: &Path, ports: Ports) -> String {
         "spec": {"logs": [{"logsFile": path(DEFAULT_LOG), "previousLogsFile": path(DEFAULT_LOG)}]},
     });
     format!("{options}\n---\n{logs}\n---\n{STAGES}")
+}
+
+/// The type of KWOK's `Logs`: an object of it says which file holds the log of a pod's container, and
+/// goes before the default above.
+pub fn logs_type() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "logs.kwok.x-k8s.io"},
+        "spec": {
+            "group": "kwok.x-k8s.io",
+            "scope": "Namespaced",
+            "names": {"kind": "Logs", "listKind": "LogsList", "plural": "logs", "singular": "logs"},
+            "versions": [{
+                "name": "v1alpha1",
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": {
+                    "type": "object",
+                    "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                }},
+            }],
+        },
+    })
 }
 
 /// The names of the nodes of a cluster, as kind names its workers.
