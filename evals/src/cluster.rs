@@ -16,17 +16,21 @@ mod state;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::terminal::Progress;
+use crate::terminal::{Progress, Step};
 pub use kubeconfig::Admin;
 pub use logs::Line;
-pub use state::{Phase, Provider, State};
+pub use processes::Process;
+pub use state::{Health, Phase, Provider, State};
 
 /// The name of the cluster that is meant when none is given.
 pub const DEFAULT_NAME: &str = "kai";
+
+/// How long a cluster that runs may take to answer before it is taken for broken.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which cluster to bring up.
 #[derive(Clone, Debug)]
@@ -58,8 +62,8 @@ pub struct Cluster {
 pub struct Status {
     /// What was written down when it was started.
     pub state: State,
-    /// "up", "down: kube-apiserver has ended", "half up".
-    pub health: String,
+    /// Whether it can be used.
+    pub health: Health,
     /// The memory its processes hold, in MiB, where that is known.
     pub memory: Option<u64>,
 }
@@ -72,8 +76,8 @@ pub struct Status {
 pub async fn up(options: &Options, progress: &Progress) -> Result<Cluster> {
     let (folder, _lock) = claim(&options.name, progress).await?;
     if let Some(state) = State::read(&folder)? {
-        let health = health(&state).await;
-        if health == "up" {
+        let health = settled_health(&state, progress).await;
+        if health == Health::Up {
             if state.provider != options.provider {
                 bail!(
                     "{} is up already, as a {} cluster: take it down first, or choose another --name",
@@ -149,7 +153,7 @@ pub async fn status() -> Result<Vec<Status>> {
     for name in names()? {
         if let Some(state) = State::read(&folder::of(&name)?)? {
             let health = health(&state).await;
-            let memory: Option<u64> = state.processes.iter().map(processes::Process::memory).sum();
+            let memory: Option<u64> = state.processes.iter().map(Process::memory).sum();
             all.push(Status { state, health, memory: memory.filter(|kib| *kib > 0).map(|kib| kib / 1024) });
         }
     }
@@ -279,13 +283,29 @@ async fn claim(name: &str, progress: &Progress) -> Result<(PathBuf, File)> {
     }
 }
 
-async fn health(state: &State) -> String {
+async fn health(state: &State) -> Health {
     if state.phase == Phase::Starting {
-        return "half up".to_owned();
+        return Health::Broken("half up".to_owned());
     }
     match state.provider {
         Provider::Local => local::health(state).await,
-        Provider::Kind => "unknown".to_owned(),
+        Provider::Kind => Health::Busy,
+    }
+}
+
+/// How a cluster is, once it has had time to answer: others may use it, so one that is only slow must
+/// not be taken for broken.
+async fn settled_health(state: &State, progress: &Progress) -> Health {
+    let since = Instant::now();
+    let mut step = None;
+    loop {
+        let health = health(state).await;
+        if health != Health::Busy || since.elapsed() > PATIENCE {
+            step.into_iter().for_each(Step::done);
+            return health;
+        }
+        step.get_or_insert_with(|| progress.step(format!("waiting for {} to answer", state.name)));
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -171,6 +171,16 @@ async fn pods_fail_by_their_image_and_say_what_they_are_told() {
             .await;
     assert!(!ready(&unready[0]));
 
+    kubectl(&cluster, &["create", "job", "good", "--image=busybox"]).await;
+    kubectl(&cluster, &["create", "job", "bad", "--image=shop/crashloop"]).await;
+    kubectl(&cluster, &["wait", "job/good", "--for=condition=Complete", "--timeout=90s"]).await;
+    let phase = ["get", "pods", "-l", "job-name=bad", "-o", "jsonpath={.items[*].status.phase}"];
+    let since = Instant::now();
+    while !kubectl(&cluster, &phase).await.contains("Failed") {
+        assert!(since.elapsed() < PATIENCE, "the pod of the bad job does not fail");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
     let web = pods(&cluster, "nginx", |pods| pods.iter().any(ready)).await;
     let pod = web[0]["metadata"]["name"].as_str().unwrap();
     assert!(kubectl(&cluster, &["logs", pod]).await.contains("nothing runs here"));

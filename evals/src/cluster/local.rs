@@ -22,7 +22,7 @@ use super::build::{Tool, go_tool};
 use super::kubeconfig::Admin;
 use super::logs::{Line, cri};
 use super::processes::{self, Process};
-use super::{DEFAULT_NAME, Options, Phase, Provider, State, ports};
+use super::{DEFAULT_NAME, Health, Options, Phase, Provider, State, ports};
 use crate::terminal::{Progress, Step};
 use pki::Pki;
 use plane::Ports;
@@ -94,19 +94,18 @@ pub async fn down(state: &State) -> Result<()> {
     processes::end(&state.processes).await
 }
 
-/// "up", or what is wrong.
-pub async fn health(state: &State) -> String {
+/// Whether every process runs and the API server answers.
+pub async fn health(state: &State) -> Health {
     if let Some(ended) = state.processes.iter().find(|process| !process.alive()) {
-        return format!("down: {} has ended", ended.name);
+        return Health::Broken(format!("{} has ended", ended.name));
     }
-    let ready = async {
-        let client = Admin::read(&state.kubeconfig)?.client()?;
-        anyhow::Ok(answers(&client, &format!("{}/readyz", state.server)).await)
+    let client = match Admin::read(&state.kubeconfig).and_then(|admin| admin.client()) {
+        Ok(client) => client,
+        Err(error) => return Health::Broken(format!("{error:#}")),
     };
-    match ready.await {
-        Ok(true) => "up".to_owned(),
-        Ok(false) => "down: the API server is not ready".to_owned(),
-        Err(error) => format!("down: {error:#}"),
+    match answers(&client, &format!("{}/readyz", state.server)).await {
+        true => Health::Up,
+        false => Health::Busy,
     }
 }
 

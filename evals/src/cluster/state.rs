@@ -29,6 +29,17 @@ pub enum Phase {
     Up,
 }
 
+/// How a cluster is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers.
+    Up,
+    /// All of it runs, but it does not answer now; a busy machine is one reason.
+    Busy,
+    /// Some of it is gone, and will not come back by itself; says what.
+    Broken(String),
+}
+
 /// Everything needed to use a cluster and to end it. A provider that needs more keeps it in files of
 /// its own in the same folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,5 +103,15 @@ impl fmt::Display for Provider {
             Provider::Kind => "kind",
             Provider::Local => "local",
         })
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Health::Up => f.write_str("up"),
+            Health::Busy => f.write_str("up, but does not answer"),
+            Health::Broken(why) => write!(f, "broken: {why}"),
+        }
     }
 }
