@@ -140,7 +140,7 @@ impl Recipe {
     /// The arguments for `go`; `target` is the folder that receives the binary.
     fn command(&self, target: &Path) -> Command {
         let mut command = Command::new("go");
-        command.env("CGO_ENABLED", "0").env("GOFLAGS", "");
+        command.env("CGO_ENABLED", "0").env("GOFLAGS", "").env("GOWORK", "off");
         if self.ours() {
             command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("go"));
             command.arg("build").args(["-mod=readonly", "-buildvcs=false", "-o"]).arg(target.join(self.name));
