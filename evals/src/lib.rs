@@ -5,4 +5,6 @@
 //! drives the binary, as its users do.
 
 pub mod cluster;
+mod loopback;
+pub mod replay;
 pub mod terminal;
