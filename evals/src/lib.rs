@@ -6,5 +6,6 @@
 
 pub mod cluster;
 mod loopback;
+pub mod proxy;
 pub mod replay;
 pub mod terminal;
