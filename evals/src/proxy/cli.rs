@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Options, Proxy};
 
-/// Record every request to an API server: serve a proxy in front of it until stopped.
+/// What `kai-evals proxy` is told.
 #[derive(Debug, clap::Args)]
 pub struct ProxyArgs {
     /// Leads to the API server, with the credentials to use.

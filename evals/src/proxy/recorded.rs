@@ -169,3 +169,112 @@ pub fn pairs(record: &[Recorded]) -> Vec<(Recorded, Option<Recorded>)> {
     }
     pairs
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, target: &str, body: &str) -> Recorded {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Recorded {
+            seq: 0,
+            time_ms: 0,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: BTreeMap::new(),
+            authorized: false,
+            upgrade: false,
+            body: body.as_bytes().to_vec(),
+            status: None,
+            answer: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_can_change_nothing_is_no_write() {
+        let dry = r#"{"dryRun":["All"]}"#;
+        let evicted = r#"{"deleteOptions":{"dryRun":["All"]}}"#;
+        let harmless = [
+            ("GET", "/api/v1/pods?watch=true", ""),
+            ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "{}"),
+            ("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{}"),
+            ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}"),
+            ("PATCH", "/x?fieldManager=kai&dryRun=All", "{}"),
+            ("DELETE", "/x?dryRun=All", ""),
+            ("DELETE", "/x", dry),
+            ("POST", "/pods/p/eviction", evicted),
+            ("POST", "/pods/p/eviction?dryRun=All", "{}"),
+        ];
+        for (method, target, body) in harmless {
+            assert!(!request(method, target, body).is_write(), "{method} {target} {body}");
+        }
+        let writes = [
+            ("PATCH", "/x", "{}"),
+            // None of these is a dry run to the API server.
+            ("PATCH", "/x?dryrun=All", "{}"),
+            ("PATCH", "/x?dryRun=", "{}"),
+            ("PATCH", "/x?xdryRun=All", "{}"),
+            ("POST", "/x", dry),
+            ("DELETE", "/x?dryRun=All", r#"{"preconditions":{"uid":"u"}}"#),
+            // Reviews about others, and paths that only look like reviews.
+            ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", "{}"),
+            ("POST", "/apis/example.com/v1/selfsubjectaccessreviews", "{}"),
+            // Reads by method alone.
+            ("GET", "/api/v1/namespaces/n/pods/p/exec?command=sh", ""),
+            ("GET", "/api/v1/namespaces/n/services/s/proxy/shutdown", ""),
+        ];
+        for (method, target, body) in writes {
+            assert!(request(method, target, body).is_write(), "{method} {target} {body}");
+        }
+    }
+
+    #[test]
+    fn a_preview_differs_from_its_write_in_the_dry_run_alone() {
+        let write = request("PATCH", "/x?fieldManager=kai&force=true", r#"{"a":1}"#);
+        let dry = |target: &str, body: &str| request("PATCH", target, body);
+        assert!(dry("/x?fieldManager=kai&dryRun=All&force=true", r#"{"a":1}"#).previews(&write));
+        for (target, body) in [
+            ("/x?fieldManager=kai&dryRun=All&force=true", r#"{"a": 1}"#),
+            ("/x?fieldManager=kai&dryRun=All", r#"{"a":1}"#),
+            ("/x?fieldManager=you&dryRun=All&force=true", r#"{"a":1}"#),
+            ("/y?fieldManager=kai&dryRun=All&force=true", r#"{"a":1}"#),
+            ("/x?fieldManager=kai&force=true", r#"{"a":1}"#),
+        ] {
+            assert!(!dry(target, body).previews(&write), "{target} {body}");
+        }
+        let mut other = dry("/x?fieldManager=kai&dryRun=All&force=true", r#"{"a":1}"#);
+        other.headers.insert("content-type".into(), "application/apply-patch+yaml".into());
+        assert!(!other.previews(&write));
+
+        let delete = request("DELETE", "/x", r#"{"preconditions":{"uid":"u"}}"#);
+        let dry = request("DELETE", "/x", r#"{"dryRun":["All"],"preconditions":{"uid":"u"}}"#);
+        assert!(dry.previews(&delete));
+        // Elsewhere a field of that name is part of what is written.
+        let post = request("POST", "/x", r#"{"spec":1}"#);
+        assert!(!request("POST", "/x?dryRun=All", r#"{"spec":1,"dryRun":["All"]}"#).previews(&post));
+    }
+
+    #[test]
+    fn preconditions_are_where_each_kind_of_write_has_them() {
+        let both = (Some("u".to_owned()), Some("7".to_owned()));
+        let held = [
+            ("PUT", "/x", r#"{"metadata":{"uid":"u","resourceVersion":"7"}}"#),
+            ("DELETE", "/x", r#"{"preconditions":{"uid":"u","resourceVersion":"7"}}"#),
+            (
+                "POST",
+                "/p/eviction",
+                r#"{"deleteOptions":{"preconditions":{"uid":"u","resourceVersion":"7"}}}"#,
+            ),
+            (
+                "PATCH",
+                "/x",
+                r#"[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"}]"#,
+            ),
+        ];
+        for (method, target, body) in held {
+            assert_eq!(request(method, target, body).preconditions(), both, "{body}");
+        }
+        assert_eq!(request("PATCH", "/x", r#"{"spec":{}}"#).preconditions(), (None, None));
+    }
+}

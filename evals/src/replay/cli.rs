@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{Replay, Script};
 
-/// Serve a scripted OpenAI-compatible model on the loopback interface until stopped.
+/// What `kai-evals replay` is told.
 #[derive(Debug, clap::Args)]
 pub struct ReplayArgs {
     /// The turns, as YAML or JSON.

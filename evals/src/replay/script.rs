@@ -150,7 +150,9 @@ pub struct Expect {
 
 /// A check in Rust over a request body.
 #[derive(Clone)]
-pub struct Check(Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>);
+pub struct Check(Arc<Judge>);
+
+type Judge = dyn Fn(&Value) -> Result<(), String> + Send + Sync;
 
 impl std::fmt::Debug for Check {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
