@@ -1,6 +1,8 @@
 //! The recording proxy in front of a TLS server that insists on credentials: what arrives there, what
 //! is recorded, and what a client notices of each fault.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod upstream;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The scripted model server as a client sees it: each answer and each fault, over plain HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 use std::time::Duration;
 
 use kai_evals::replay::{Call, Expect, Fault, Replay, Script, Style, Then, Turn, Usage, gullible};
