@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -110,8 +112,8 @@ impl Canaries {
 
     /// The secrets in a text, each form of each at most once.
     pub fn find(&self, text: &str) -> Vec<Hit> {
-        // White space and escaped line ends go, so that wrapping hides nothing.
-        let text: String = text.replace("\\n", "").split_whitespace().collect();
+        // White space, escaped line ends and colours go, so that wrapping and highlighting hide nothing.
+        let text: String = without_escapes(text).replace("\\n", "").split_whitespace().collect();
         let decoded = url_decoded(&text);
         let lower = text.to_ascii_lowercase();
         let base64 = text.replace('-', "+").replace('_', "/");
@@ -135,6 +137,37 @@ impl Canaries {
         }
         hits
     }
+
+    /// The secrets in a file, or in all files below a folder; links are not followed.
+    ///
+    /// # Errors
+    /// When something cannot be read: what was not looked at is not clean.
+    pub fn find_in(&self, path: &Path) -> io::Result<Vec<(PathBuf, Hit)>> {
+        let kind = path.symlink_metadata()?.file_type();
+        let mut hits = Vec::new();
+        if kind.is_dir() {
+            for entry in path.read_dir()? {
+                hits.extend(self.find_in(&entry?.path())?);
+            }
+        } else if kind.is_file() {
+            let bytes = std::fs::read(path)?;
+            let found = self.find(&String::from_utf8_lossy(&bytes));
+            hits.extend(found.into_iter().map(|hit| (path.to_owned(), hit)));
+        }
+        Ok(hits)
+    }
+}
+
+/// A text without the control sequences of a terminal.
+fn without_escapes(text: &str) -> String {
+    let mut pieces = text.split("\u{1b}[");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        // A sequence ends with its first letter; parameters are digits and punctuation.
+        let end = piece.find(|c: char| ('@'..='~').contains(&c)).map_or(piece.len(), |at| at + 1);
+        plain.push_str(&piece[end..]);
+    }
+    plain
 }
 
 /// Every run of `length` characters; the secrets are ASCII.
@@ -221,6 +254,8 @@ mod tests {
         assert_eq!(forms(&canaries, "github-token", &token.replace(&token[20..], "...")), [Form::Raw]);
         let wrapped = format!("{}\n    {}", &token[..14], &token[14..]);
         assert_eq!(forms(&canaries, "github-token", &wrapped), [Form::Raw]);
+        let coloured = format!("\u{1b}[32m{}\u{1b}[1;31m{}\u{1b}[0m", &token[..14], &token[14..]);
+        assert_eq!(forms(&canaries, "github-token", &coloured), [Form::Raw]);
         let pem = canaries.get("pem").unwrap().replace('\n', "\\n");
         assert_eq!(forms(&canaries, "pem", &pem), [Form::Raw]);
     }
@@ -235,5 +270,18 @@ mod tests {
             assert_eq!(canaries.find(&other.value), []);
         }
         assert_ne!(Canaries::new().get("password"), Canaries::new().get("password"));
+    }
+
+    #[test]
+    fn secrets_are_found_in_the_files_below_a_folder() {
+        let canaries = Canaries::from_seed(4);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        std::fs::write(folder.path().join("clean"), "nothing").unwrap();
+        let leak = folder.path().join("deep/leak");
+        std::fs::write(&leak, [b"\xff", canaries.get("password").unwrap().as_bytes()].concat()).unwrap();
+        let hit = Hit { name: "password", form: Form::Raw };
+        assert_eq!(canaries.find_in(folder.path()).unwrap(), [(leak, hit)]);
+        assert!(canaries.find_in(&folder.path().join("none")).is_err());
     }
 }
