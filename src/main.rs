@@ -1,2 +1,127 @@
-//! kai.
-fn main() {}
+//! kai: parse, start logs, run, turn an error into an exit code.
+
+mod approval;
+mod call;
+mod cli;
+mod connect;
+mod conversation;
+mod error;
+mod execute;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use kai_tools::cluster::wait::Stop;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use cli::{Cli, Command};
+use error::{ExitStatus, Failure};
+use settings::Settings;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Done.into() };
+        }
+    };
+    let settings = match Settings::read(
+        &cli.global,
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect(),
+    ) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            terminal::print_failure(&failure);
+            return failure.status.into();
+        }
+    };
+    start_logs(settings.verbose);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (switch, stop) = Stop::new();
+    let mut terminal = Terminal::new(&settings, stop);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            terminal.failure(&e.into());
+            return ExitStatus::Failed.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        interrupt::watch(switch);
+        run(cli, &settings, &mut terminal).await
+    });
+    // A prompt that still waits for a line must not hold the process.
+    runtime.shutdown_background();
+    let status = match result {
+        Ok(status) => status,
+        Err(failure) => {
+            terminal.failure(&failure);
+            failure.status
+        }
+    };
+    status.into()
+}
+
+mod interrupt {
+    //! Ctrl-C: the first asks to stop, the second ends at once.
+
+    use tokio::sync::watch::Sender;
+
+    /// Listens from the start, so that no Ctrl-C is lost.
+    pub fn watch(switch: Sender<bool>) {
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if *switch.borrow() {
+                    std::process::exit(130);
+                }
+                let _ = switch.send(true);
+            }
+        });
+    }
+}
+
+/// Logs go to stderr and are quiet unless asked for; dependencies that may log bodies stay silent.
+fn start_logs(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let targets = Targets::new().with_target("kai", level).with_target("kai_tools", level);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time();
+    let _ = tracing_subscriber::registry().with(targets).with(layer).try_init();
+}
+
+async fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<ExitStatus, Failure> {
+    match cli.command {
+        Some(Command::Call { list, tool: None, .. }) => {
+            if !list {
+                terminal.note("No tool named; these are the tools:");
+            }
+            Ok(call::list(settings, terminal))
+        }
+        Some(Command::Call { list: true, .. }) => Ok(call::list(settings, terminal)),
+        Some(Command::Call { tool: Some(tool), describe: true, .. }) => call::describe(terminal, &tool),
+        Some(Command::Call { tool: Some(tool), arguments, .. }) => {
+            call::call(settings, terminal, &tool, arguments.as_deref()).await
+        }
+        Some(Command::Apply { plan }) => call::apply(settings, terminal, &plan).await,
+        Some(Command::Approve { plan }) => call::approve(settings, terminal, plan.as_deref()).await,
+        Some(Command::Undo { plan }) => call::undo(settings, terminal, plan.as_deref()).await,
+        Some(Command::Log { since, limit }) => call::log(settings, terminal, since, limit),
+        Some(Command::Config) => Ok(terminal.settings(settings)),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "kai", &mut std::io::stdout());
+            Ok(ExitStatus::Done)
+        }
+        _ => Err(Failure::usage("not yet")),
+    }
+}

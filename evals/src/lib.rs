@@ -4,5 +4,9 @@
 //! only module that prints. Neither kai crate is imported here: whoever drives kai from here
 //! drives the binary, as its users do.
 
+pub mod canary;
 pub mod cluster;
+mod loopback;
+pub mod proxy;
+pub mod replay;
 pub mod terminal;

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use kai_evals::cluster::build::{self, Tool};
 use kai_evals::cluster::{self, Options, Provider};
+use kai_evals::proxy::ProxyArgs;
+use kai_evals::replay::ReplayArgs;
 use kai_evals::terminal::{self, Progress};
 
 /// Real clusters and test doubles for kai.
@@ -23,6 +25,10 @@ enum Command {
     /// Bring up a real cluster on this machine, look at it, take it down.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Serve a scripted OpenAI-compatible model on the loopback interface until stopped.
+    Replay(ReplayArgs),
+    /// Record every request to an API server: serve a proxy in front of it until stopped.
+    Proxy(ProxyArgs),
 }
 
 #[derive(Subcommand)]
@@ -86,6 +92,16 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Cluster(command) => run_cluster(command).await,
+        Command::Replay(args) => {
+            let replay = args.start()?;
+            terminal::answer(&replay.url());
+            std::future::pending().await
+        }
+        Command::Proxy(args) => {
+            let proxy = args.start()?;
+            terminal::answer(&format!("export KUBECONFIG='{}'", proxy.kubeconfig().display()));
+            std::future::pending().await
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod rollout;
 mod scale;
 mod undo;
 
+pub use changes::Changes;
 pub use undo::last_undoable;
 
 use crate::tool::{Tool, action, query};

@@ -116,6 +116,11 @@ fn table_text(table: &Table, out: &mut String) {
     }
 }
 
+/// A value as YAML.
+pub fn yaml(value: &Value) -> String {
+    serde_saphyr::to_string(value).unwrap_or_default()
+}
+
 /// At most `limit` bytes of the text: head and tail, with a note of what is missing in between.
 pub fn bounded(text: &str, limit: usize) -> String {
     if text.len() <= limit {

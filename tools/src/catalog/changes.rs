@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::undo::done_steps;
 use crate::error::ToolError;
-use crate::journal::{Entry, Record};
+use crate::journal::{Entry, Journal, Record};
 use crate::report::{Block, Report, Table};
 use crate::tool::{Context, Query};
 
@@ -24,11 +24,21 @@ impl Query for Changes {
     const NAME: &'static str = "changes";
 
     async fn run(self, context: &Context) -> Result<Report, ToolError> {
+        self.read(&context.journal, context.now)
+    }
+}
+
+impl Changes {
+    /// The answer, from the journal alone.
+    ///
+    /// # Errors
+    /// `Invalid` when `since` is no length of time; `Records` when the journal cannot be trusted.
+    pub fn read(&self, journal: &Journal, now: jiff::Timestamp) -> Result<Report, ToolError> {
         let from = match &self.since {
-            Some(since) => Some(context.now.as_second() - seconds(since)?),
+            Some(since) => Some(now.as_second() - seconds(since)?),
             None => None,
         };
-        Ok(report(&context.journal.records()?, from, self.limit.unwrap_or(20) as usize))
+        Ok(report(&journal.records()?, from, self.limit.unwrap_or(20) as usize))
     }
 }
 

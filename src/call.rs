@@ -1,0 +1,283 @@
+//! Tools by hand, and the commands around plans: `call`, `apply`, `approve`, `undo`, `log`.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use kai_tools::catalog::{self, Changes};
+use kai_tools::cluster::wait::Stop;
+use kai_tools::report::Report;
+use kai_tools::review::{Answer, View};
+use kai_tools::store::{SavedPlan, Store, read_plan};
+use kai_tools::tool::Effect;
+use serde_json::{Value, json};
+
+use crate::approval::{Front, Said};
+use crate::connect;
+use crate::error::{ExitStatus, Failure};
+use crate::execute::{Call, Done, Request, status_of};
+use crate::settings::{Output, Settings};
+use crate::terminal::Terminal;
+
+/// `kai call`: one tool with JSON arguments.
+///
+/// # Errors
+/// Usage failures for an unknown tool or arguments that are not JSON; what the tool says otherwise.
+pub async fn call(
+    settings: &Settings,
+    terminal: &mut Terminal,
+    tool: &str,
+    arguments: Option<&str>,
+) -> Result<ExitStatus, Failure> {
+    if catalog::find(tool).is_none() {
+        return Err(
+            Failure::usage(format!("there is no tool `{tool}`")).hint("`kai call --list` lists them.")
+        );
+    }
+    let arguments: Value = serde_json::from_str(arguments.unwrap_or("{}")).map_err(|e| {
+        Failure::usage(format!("the arguments are not JSON: {e}"))
+            .hint(format!("`kai call {tool} --describe` shows what it takes."))
+    })?;
+    let calls = [Call { tool: tool.into(), arguments }];
+    run(settings, terminal, &calls, "").await
+}
+
+/// `kai undo`.
+///
+/// # Errors
+/// As [`call`].
+pub async fn undo(
+    settings: &Settings,
+    terminal: &mut Terminal,
+    plan: Option<&str>,
+) -> Result<ExitStatus, Failure> {
+    let arguments = plan.map_or_else(|| json!({}), |id| json!({"id": id}));
+    run(settings, terminal, &[Call { tool: "undo".into(), arguments }], "undo").await
+}
+
+async fn run(
+    settings: &Settings,
+    terminal: &mut Terminal,
+    calls: &[Call],
+    words: &str,
+) -> Result<ExitStatus, Failure> {
+    let bench = connect::workbench(settings, terminal.stop.clone()).await?;
+    let request = Request { calls, words, now: Timestamp::now() };
+    let done = bench.turn(&request, terminal).await;
+    Ok(print(settings, terminal, &done))
+}
+
+/// Prints results as the settings want them and gives the exit status.
+pub fn print(settings: &Settings, terminal: &Terminal, done: &[Done]) -> ExitStatus {
+    terminal.end_progress();
+    let status = status_of(done);
+    if settings.output == Output::Text || settings.output == Output::Markdown {
+        for one in distinct(done) {
+            match one {
+                Done::Report(report) => terminal.answer(&terminal.render(report)),
+                Done::Failed(error) => terminal.failure(&error.clone().into()),
+                other => terminal.answer(&other.say().join("\n")),
+            }
+        }
+    } else {
+        let all: Vec<Value> = done.iter().map(Done::json).collect();
+        let value = if all.len() == 1 { all[0].clone() } else { Value::Array(all) };
+        terminal.structured(settings.output, &value);
+    }
+    status
+}
+
+/// Actions of one turn share one outcome; it is told once.
+pub fn distinct(done: &[Done]) -> Vec<&Done> {
+    let mut seen: Vec<String> = Vec::new();
+    done.iter()
+        .filter(|d| {
+            let said = if let Done::Report(_) = d { return true } else { d.say().join("\n") };
+            let fresh = !seen.contains(&said);
+            seen.push(said);
+            fresh
+        })
+        .collect()
+}
+
+/// `kai call --list`.
+pub fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
+    if settings.output != Output::Text {
+        let all: Vec<Value> = catalog::TOOLS
+            .iter()
+            .map(|t| json!({"name": t.name, "description": t.description(), "reads": t.effect == Effect::Reads, "schema": t.schema()}))
+            .collect();
+        terminal.structured(settings.output, &Value::Array(all));
+        return ExitStatus::Done;
+    }
+    let mut table = kai_tools::report::Table::new("", &["TOOL", "EFFECT", "WHAT IT DOES"]);
+    for tool in catalog::TOOLS {
+        let effect = if tool.effect == Effect::Reads { "reads" } else { "changes" };
+        table.push([tool.name, effect, &tool.description()]);
+    }
+    let report = Report { blocks: vec![kai_tools::report::Block::Table(table)], ..Report::default() };
+    terminal.answer(&terminal.render(&report));
+    ExitStatus::Done
+}
+
+/// `kai call TOOL --describe`.
+///
+/// # Errors
+/// A usage failure for an unknown tool.
+pub fn describe(terminal: &Terminal, name: &str) -> Result<ExitStatus, Failure> {
+    let tool = catalog::find(name).ok_or_else(|| {
+        Failure::usage(format!("there is no tool `{name}`")).hint("`kai call --list` lists them.")
+    })?;
+    let schema = serde_json::to_string_pretty(&tool.schema()).unwrap_or_default();
+    terminal.answer(&format!("{}: {}\n\n{schema}", tool.name, tool.description()));
+    Ok(ExitStatus::Done)
+}
+
+/// `kai log`: from the journal alone, no cluster needed.
+///
+/// # Errors
+/// When the journal cannot be trusted, or `since` is no length of time.
+pub fn log(
+    settings: &Settings,
+    terminal: &Terminal,
+    since: Option<String>,
+    limit: Option<u32>,
+) -> Result<ExitStatus, Failure> {
+    let report = Changes { since, limit }.read(&connect::journal(settings), Timestamp::now())?;
+    Ok(print(settings, terminal, &[Done::Report(Box::new(report))]))
+}
+
+/// `kai apply`: a plan file or a waiting plan, exactly as it was previewed.
+///
+/// # Errors
+/// When there is no such plan, when it is stale, or when the cluster cannot be reached.
+pub async fn apply(settings: &Settings, terminal: &mut Terminal, said: &str) -> Result<ExitStatus, Failure> {
+    let store = Store::in_folder(&settings.state);
+    let path = Path::new(said);
+    let from_file = path.exists();
+    let plan = if from_file { read_plan(path).map_err(usage)? } else { store.load(said)? };
+    let done = carry_out(settings, terminal, &plan, None).await?;
+    let applied = done.iter().any(|d| matches!(d, Done::Applied(_)));
+    if applied && !from_file {
+        store.take(&plan.view.id)?;
+    }
+    Ok(print(settings, terminal, &done))
+}
+
+fn usage(error: kai_tools::ToolError) -> Failure {
+    Failure { status: ExitStatus::Usage, ..error.into() }
+}
+
+/// Plans and previews a saved plan again, and applies it when it is still the same. `typed` is the answer of somebody
+/// who was asked already.
+///
+/// # Errors
+/// When the plan's context cannot be reached.
+pub async fn carry_out(
+    settings: &Settings,
+    front: &mut impl Front,
+    plan: &SavedPlan,
+    answer: Option<Answer>,
+) -> Result<Vec<Done>, Failure> {
+    let mut options = settings.connect.clone();
+    if let Some(asked) =
+        options.context.as_ref().filter(|c| **c != plan.context && plan.context != "in-cluster")
+    {
+        return Err(Failure {
+            message: format!("the plan is for context {}, not {asked}", plan.context),
+            hint: Some("Leave --context out.".into()),
+            status: ExitStatus::Stale,
+        });
+    }
+    if plan.context != "in-cluster" {
+        options.context = Some(plan.context.clone());
+    }
+    options.namespace = Some(plan.namespace.clone());
+    let bench = connect::connect(settings, options, Stop::never()).await?;
+    let calls: Vec<Call> =
+        plan.calls.iter().map(|c| Call { tool: c.tool.clone(), arguments: c.arguments.clone() }).collect();
+    let request = Request { calls: &calls, words: &plan.words, now: plan.now };
+    // The digest of the file is what may be applied; whoever is asked now says yes to that and nothing else.
+    let mut bound = Bound { front, digest: plan.view.digest.clone() };
+    Ok(bench.act(&request, answer.as_ref(), &mut bound).await)
+}
+
+/// A front that only lets one digest through: another preview is shown as stale and never asked about.
+struct Bound<'a, F: Front> {
+    front: &'a mut F,
+    digest: String,
+}
+
+impl<F: Front> Front for Bound<'_, F> {
+    fn show(&mut self, view: &View) {
+        self.front.show(view);
+    }
+
+    async fn ask(&mut self, view: &View) -> Said {
+        if view.digest == self.digest { self.front.ask(view).await } else { Said::Nobody }
+    }
+
+    fn event(&mut self, event: kai_tools::review::Event) {
+        self.front.event(event);
+    }
+
+    fn channel(&self) -> kai_tools::review::Channel {
+        self.front.channel()
+    }
+}
+
+/// `kai approve`: looks at a waiting plan and, when the person agrees, stamps it for whoever asked.
+///
+/// # Errors
+/// When there is no such plan, or nobody can be asked here.
+pub async fn approve(
+    settings: &Settings,
+    terminal: &mut Terminal,
+    id: Option<&str>,
+) -> Result<ExitStatus, Failure> {
+    let store = Store::in_folder(&settings.state);
+    let Some(id) = id else { return Ok(list_waiting(settings, terminal, &store)) };
+    let plan = store.load(id)?;
+    terminal.show(&plan.view);
+    if let kai_tools::policy::Decision::Refuse { reason, hint } = &plan.view.decision {
+        return Err(Failure {
+            message: reason.clone(),
+            hint: Some(hint.clone()).filter(|h| !h.is_empty()),
+            status: ExitStatus::Denied,
+        });
+    }
+    match terminal.ask(&plan.view).await {
+        Said::Yes { typed } => {
+            store.stamp(&plan, typed)?;
+            terminal.answer(&format!(
+                "Approved plan {}: whoever asked for it may apply it once, within 10 minutes.",
+                plan.view.id
+            ));
+            Ok(ExitStatus::Done)
+        }
+        Said::No => {
+            terminal.answer("Not approved. Nothing was changed.");
+            Ok(ExitStatus::NotApproved)
+        }
+        Said::Interrupted => Ok(ExitStatus::Interrupted),
+        Said::Nobody => Err(Failure {
+            message: "a plan is approved by a person at a terminal".into(),
+            hint: Some("Run `kai approve` in a terminal, not in a pipe or a script.".into()),
+            status: ExitStatus::NotApproved,
+        }),
+    }
+}
+
+fn list_waiting(settings: &Settings, terminal: &Terminal, store: &Store) -> ExitStatus {
+    let waiting = store.waiting();
+    if settings.output != Output::Text {
+        let all: Vec<Value> = waiting.iter().map(|p| json!(p.view)).collect();
+        terminal.structured(settings.output, &Value::Array(all));
+    } else if waiting.is_empty() {
+        terminal.answer("No plan waits.");
+    } else {
+        let lines: Vec<String> =
+            waiting.iter().map(|p| format!("{}  {}  ({})", p.view.id, p.view.title, p.context)).collect();
+        terminal.answer(&lines.join("\n"));
+    }
+    ExitStatus::Done
+}

@@ -1,0 +1,244 @@
+//! What a call came to: the sentences for a person, the text for a model, and the exit code.
+
+use kai_tools::ToolError;
+use kai_tools::cluster::wait::Verdict;
+use kai_tools::journal::StepOutcome;
+use kai_tools::object::ObjectRef;
+use kai_tools::report::Report;
+use kai_tools::review::{Applied, View};
+use serde_json::{Value, json};
+
+use crate::error::ExitStatus;
+
+/// What a call came to.
+#[derive(Clone, Debug)]
+pub enum Done {
+    Report(Box<Report>),
+    /// It is so already.
+    Unchanged(String),
+    /// A dry run, as was asked.
+    Previewed(Box<View>),
+    /// A person must agree elsewhere; the plan waits in the store.
+    Waits(Box<View>),
+    Declined(Box<View>),
+    Interrupted,
+    Applied(Box<Applied>),
+    Failed(ToolError),
+}
+
+impl Done {
+    /// How a run that ends with this ends.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Report(_) | Self::Unchanged(_) | Self::Previewed(_) => ExitStatus::Done,
+            Self::Waits(_) | Self::Declined(_) => ExitStatus::NotApproved,
+            Self::Interrupted => ExitStatus::Interrupted,
+            Self::Applied(applied) => applied_status(applied),
+            Self::Failed(error) => error.into(),
+        }
+    }
+
+    /// What to tell a person, in sentences computed from the result.
+    pub fn say(&self) -> Vec<String> {
+        match self {
+            Self::Report(report) => report.say.clone(),
+            Self::Unchanged(why) => vec![capital(why)],
+            Self::Previewed(view) => vec![format!("Previewed only: {}. Nothing was changed.", view.title)],
+            Self::Waits(view) => vec![format!(
+                "Nothing was changed. Plan {} waits for a person: look at it with `kai apply {}` in a terminal within 10 minutes.",
+                view.id, view.id
+            )],
+            Self::Declined(_) => vec!["Declined. Nothing was changed.".into()],
+            Self::Interrupted => vec!["Interrupted. Nothing was changed.".into()],
+            Self::Applied(applied) => applied_sentences(applied),
+            Self::Failed(error) => {
+                let mut said = vec![capital(&error.to_string())];
+                if let ToolError::Ambiguous { candidates, .. } = error {
+                    said.extend(
+                        candidates
+                            .iter()
+                            .enumerate()
+                            .map(|(i, c)| format!("{}. {c} in {}", i + 1, c.namespace)),
+                    );
+                }
+                said.extend(error.hint());
+                said
+            }
+        }
+    }
+
+    /// The same for a model: bounded, and plain about what was not done.
+    pub fn for_model(&self) -> String {
+        match self {
+            Self::Report(report) => report.for_model(),
+            Self::Waits(view) => format!(
+                "Nothing was changed. The plan {} ({}) waits: only a person can approve it, with `kai approve {}`.",
+                view.id, view.title, view.id
+            ),
+            Self::Declined(view) => {
+                format!("The person declined: {}. Nothing was changed. Do not try again.", view.title)
+            }
+            other => kai_tools::report::bounded(&other.say().join("\n"), kai_tools::report::MODEL_TEXT_BYTES),
+        }
+    }
+
+    /// The objects that this was about.
+    pub fn about(&self) -> Vec<ObjectRef> {
+        match self {
+            Self::Report(report) => report.about.clone(),
+            Self::Previewed(view) | Self::Waits(view) | Self::Declined(view) => objects(view),
+            Self::Applied(applied) => objects(&applied.view),
+            Self::Failed(ToolError::Ambiguous { candidates, .. }) => candidates.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same for a machine.
+    pub fn json(&self) -> Value {
+        let status = self.status() as u8;
+        match self {
+            Self::Report(report) => {
+                json!({"outcome": "report", "exit": status, "say": report.say, "data": report.data, "about": report.about})
+            }
+            Self::Unchanged(why) => json!({"outcome": "unchanged", "exit": status, "say": [why]}),
+            Self::Previewed(view) => json!({"outcome": "previewed", "exit": status, "plan": view}),
+            Self::Waits(view) => json!({"outcome": "approval_needed", "exit": status, "plan": view}),
+            Self::Declined(view) => json!({"outcome": "declined", "exit": status, "plan": view}),
+            Self::Interrupted => json!({"outcome": "interrupted", "exit": status}),
+            Self::Applied(applied) => {
+                let steps: Vec<Value> = applied
+                    .steps
+                    .iter()
+                    .map(|s| json!({"object": s.object, "outcome": s.outcome, "error": s.error.as_ref().map(ToString::to_string), "verdict": s.verdict}))
+                    .collect();
+                json!({"outcome": "applied", "exit": status, "say": self.say(), "plan": applied.view, "steps": steps})
+            }
+            Self::Failed(error) => {
+                json!({"outcome": "error", "exit": status, "error": error.to_string(), "hint": error.hint()})
+            }
+        }
+    }
+}
+
+fn objects(view: &View) -> Vec<ObjectRef> {
+    view.steps.iter().map(|s| s.object.clone()).collect()
+}
+
+/// The exit code of a run with these results: the worst of them.
+pub fn status_of(all: &[Done]) -> ExitStatus {
+    all.iter().map(Done::status).max_by_key(|s| severity(*s)).unwrap_or(ExitStatus::Done)
+}
+
+/// What a caller must know first.
+fn severity(status: ExitStatus) -> u8 {
+    match status {
+        ExitStatus::Done => 0,
+        ExitStatus::NotApproved => 1,
+        ExitStatus::Failed | ExitStatus::Usage | ExitStatus::ModelFailed => 2,
+        ExitStatus::Stale => 3,
+        ExitStatus::Denied => 4,
+        ExitStatus::Interrupted => 5,
+        ExitStatus::NotVerified => 6,
+        ExitStatus::Partial => 7,
+        ExitStatus::Unknown => 8,
+    }
+}
+
+fn applied_status(applied: &Applied) -> ExitStatus {
+    let count = |outcome| applied.steps.iter().filter(|s| s.outcome == outcome).count();
+    if count(StepOutcome::Unknown) > 0 {
+        return ExitStatus::Unknown;
+    }
+    if count(StepOutcome::Done) == 0 {
+        let error = applied.steps.iter().find_map(|s| s.error.as_ref());
+        return error.map_or(ExitStatus::Interrupted, ExitStatus::from);
+    }
+    if count(StepOutcome::NotDone) > 0 {
+        return ExitStatus::Partial;
+    }
+    let verified = applied.steps.iter().all(|s| matches!(s.verdict, Some(Verdict::Ready { .. })));
+    if verified { ExitStatus::Done } else { ExitStatus::NotVerified }
+}
+
+fn applied_sentences(applied: &Applied) -> Vec<String> {
+    let mut said = Vec::new();
+    let id = &applied.view.id;
+    let mut changed = false;
+    for step in &applied.steps {
+        let object = &step.object;
+        match (step.outcome, &step.verdict, &step.error) {
+            (StepOutcome::Done, verdict, _) => {
+                changed = true;
+                said.extend(verdict_sentences(object, verdict.as_ref()));
+            }
+            (StepOutcome::Unknown, _, error) => said.push(format!(
+                "{object}: the write was sent and its outcome is not known ({}). Look before you do anything: kai \"status of {}\".",
+                error.as_ref().map(ToString::to_string).unwrap_or_default(),
+                object.name
+            )),
+            (StepOutcome::NotDone, _, Some(error)) => {
+                said.push(format!("{object} was not changed: {error}."));
+                said.extend(error.hint());
+            }
+            (StepOutcome::NotDone, ..) => said.push(format!("{object} was not changed: kai stopped before it.")),
+        }
+    }
+    if changed {
+        let all_ready = applied_status(applied) == ExitStatus::Done;
+        if all_ready {
+            said.insert(0, past(&applied.view.title));
+        }
+        said.push(format!("Take it back with: kai undo {id}"));
+    }
+    said
+}
+
+fn verdict_sentences(object: &ObjectRef, verdict: Option<&Verdict>) -> Vec<String> {
+    match verdict {
+        Some(Verdict::Ready { .. }) => Vec::new(),
+        Some(Verdict::Failed { ready, desired, cause, evidence }) => {
+            let mut said = vec![format!("{object} was changed, but it does not come up: {cause}.")];
+            said.extend(evidence.iter().map(|e| format!("  {e}")));
+            said.push(format!("{ready} of {desired} pods serve."));
+            said
+        }
+        Some(Verdict::NotYet { .. }) => {
+            vec![format!("{object} was changed; it is not ready yet: {}.", display(verdict))]
+        }
+        Some(Verdict::Reverted { .. }) => {
+            vec![format!("{object} was changed, and changed again: {}.", display(verdict))]
+        }
+        Some(Verdict::Unseen { .. }) => {
+            vec![format!("{object} was changed; whether it came up {}.", display(verdict))]
+        }
+        None => vec![format!("{object} was changed; kai did not wait for it.")],
+    }
+}
+
+fn display(verdict: Option<&Verdict>) -> String {
+    verdict.map(ToString::to_string).unwrap_or_default()
+}
+
+/// `Scale x from 2 to 3` as what was done.
+fn past(title: &str) -> String {
+    let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
+    let done = match verb {
+        "Scale" => "Scaled",
+        "Restart" => "Restarted",
+        "Roll" => "Rolled",
+        "Pause" => "Paused",
+        "Resume" => "Resumed",
+        "Take" => "Took",
+        _ => return format!("Done: {title}."),
+    };
+    format!("{done} {rest}.")
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) if text.ends_with(['.', '?', '!']) => first.to_uppercase().chain(chars).collect(),
+        Some(first) => first.to_uppercase().chain(chars).chain(['.']).collect(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that kai prints, and the questions it asks on a terminal. stdout carries the answer; previews, progress
+//! and questions go to stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod preview;
+mod progress;
+mod prompt;
+mod style;
+mod table;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kai_tools::cluster::wait::Stop;
+use kai_tools::report::{Block, Report};
+use kai_tools::review::{Channel, Event, View};
+
+pub use prompt::{Prompt, read_line};
+pub use style::Style;
+
+use crate::approval::{Front, Said};
+use crate::error::Failure;
+use crate::settings::Settings;
+use progress::Progress;
+
+/// The terminal, or what stands in its place when output is piped.
+#[derive(Clone)]
+pub struct Terminal {
+    pub style: Style,
+    pub width: usize,
+    pub quiet: bool,
+    pub interactive: bool,
+    pub stop: Stop,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Terminal {
+    /// The terminal as the settings want it.
+    pub fn new(settings: &Settings, stop: Stop) -> Self {
+        let style = Style { color: settings.color };
+        Self {
+            style,
+            width: settings.width,
+            quiet: settings.quiet,
+            interactive: settings.interactive,
+            stop,
+            progress: Arc::new(Mutex::new(Progress::new(style))),
+        }
+    }
+
+    /// Prints the answer to stdout. A closed pipe is not an error.
+    pub fn answer(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{}", text.trim_end());
+        let _ = out.flush();
+    }
+
+    /// Prints a piece of a streaming answer to stdout, as it is.
+    pub fn stream(&self, piece: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = write!(out, "{}", kai_tools::sanitize::clean(piece, true));
+        let _ = out.flush();
+    }
+
+    /// Prints a line to stderr, unless quiet.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Prints an error and what to do about it to stderr.
+    pub fn failure(&self, failure: &Failure) {
+        self.end_progress();
+        let mut err = std::io::stderr().lock();
+        let _ = writeln!(
+            err,
+            "{} {}",
+            self.style.bad("error:"),
+            kai_tools::sanitize::clean(&failure.message, true)
+        );
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(err, "       {}", kai_tools::sanitize::clean(hint, true));
+        }
+    }
+
+    /// A report as people read it.
+    pub fn render(&self, report: &Report) -> String {
+        let mut parts = Vec::new();
+        for block in &report.blocks {
+            parts.push(match block {
+                Block::Table(t) => table::render(t, self.width, self.style),
+                Block::Text { title, lines } if title.is_empty() => lines.join("\n"),
+                Block::Text { title, lines } => format!("{}\n{}", self.style.bold(title), lines.join("\n")),
+            });
+        }
+        if !report.say.is_empty() {
+            parts.push(report.say.join("\n"));
+        }
+        parts.join("\n\n")
+    }
+
+    /// Clears the line of a rollout in progress.
+    pub fn end_progress(&self) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Front for Terminal {
+    fn show(&mut self, view: &View) {
+        self.end_progress();
+        let _ = write!(std::io::stderr().lock(), "{}", preview::render(view, self.style, self.width));
+    }
+
+    async fn ask(&mut self, view: &View) -> Said {
+        if !self.interactive {
+            return Said::Nobody;
+        }
+        Prompt { style: self.style, stop: self.stop.clone() }.approval(view).await
+    }
+
+    fn event(&mut self, event: Event) {
+        if !self.quiet {
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).show(&event);
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::Terminal
+    }
+}
+
+impl Terminal {
+    /// Prints a value for machines.
+    pub fn structured(&self, output: crate::settings::Output, value: &serde_json::Value) {
+        let text = match output {
+            crate::settings::Output::Yaml => kai_tools::report::yaml(value),
+            _ => serde_json::to_string_pretty(value).unwrap_or_default(),
+        };
+        self.answer(&text);
+    }
+
+    /// Prints the settings in force and where each comes from.
+    pub fn settings(&self, settings: &Settings) -> crate::error::ExitStatus {
+        let mut table = kai_tools::report::Table::new("", &["SETTING", "VALUE", "FROM"]);
+        for origin in &settings.origins {
+            table.push(origin.iter());
+        }
+        let text = table::render(&table, self.width, self.style);
+        let here = settings.config_file.display();
+        self.answer(&format!("{text}\n\nconfig file   {here}\nstate folder  {}", settings.state.display()));
+        crate::error::ExitStatus::Done
+    }
+}
+
+/// Prints a failure before there are settings.
+pub fn print_failure(failure: &Failure) {
+    eprintln!("error: {}", kai_tools::sanitize::clean(&failure.message, true));
+    if let Some(hint) = &failure.hint {
+        eprintln!("       {}", kai_tools::sanitize::clean(hint, true));
+    }
+}

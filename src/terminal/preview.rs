@@ -1,0 +1,135 @@
+//! A preview as people read it before they say yes (pure). Every changed field is on the screen.
+
+use kai_tools::diff::{FieldChange, human_path};
+use kai_tools::policy::{Decision, Risk};
+use kai_tools::review::{Level, StepView, View};
+use kai_tools::sanitize::{is_mixed_script, line};
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::Style;
+
+/// Renders a preview for a terminal of that width.
+pub fn render(view: &View, style: Style, width: usize) -> String {
+    let mut out = String::new();
+    let count = view.steps.len();
+    let changes = if count == 1 { "1 change".to_string() } else { format!("{count} changes") };
+    let risk = match view.risk {
+        Risk::R2 => style.good("reversible"),
+        Risk::R3 => style.warn("destructive or wide"),
+        Risk::R5 => style.bad("the cluster's own parts"),
+    };
+    out.push_str(&format!("\n {} · {changes} · {risk}\n", style.bold(&format!("Plan {}", view.id))));
+    out.push_str(&format!(" {}\n", line(&view.title)));
+    for step in &view.steps {
+        step_text(step, style, width, &mut out);
+    }
+    for note in &view.notes {
+        out.push_str(&format!(" {} {}\n", style.warn("!"), line(note)));
+    }
+    match &view.decision {
+        Decision::Refuse { reason, hint } => {
+            out.push_str(&format!("\n {} {}\n", style.bad("✗ refused:"), line(reason)));
+            if !hint.is_empty() {
+                out.push_str(&format!("   {}\n", line(hint)));
+            }
+        }
+        Decision::Allow { rule } => {
+            out.push_str(&format!("\n {} {}\n", style.dim("goes ahead:"), line(rule)))
+        }
+        Decision::Ask { reason, typed: Some(_) } => {
+            out.push_str(&format!("\n {} {}\n", style.warn("careful:"), line(reason)))
+        }
+        Decision::Ask { .. } => {}
+    }
+    out.push('\n');
+    out
+}
+
+fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
+    let name = step.object.to_string();
+    let gap = width.min(100).saturating_sub(name.width() + step.object.namespace.width() + 5).max(2);
+    out.push_str(&format!(
+        " {} {}{}{}\n",
+        style.warn("~"),
+        style.bold(&line(&name)),
+        " ".repeat(gap),
+        style.dim(&line(&step.object.namespace))
+    ));
+    if is_mixed_script(&name) {
+        out.push_str(&format!(" {} this name mixes scripts: {}\n", style.bad("!"), name.escape_unicode()));
+    }
+    for change in &step.changes {
+        field_text(change, style, out);
+    }
+    for l in step.lines.iter().filter(|l| l.level == Level::Fact) {
+        wrapped(&format!("   {:<9} ", l.label), &line(&l.text), width, out);
+    }
+    for owner in &step.owners {
+        let sign = if owner.level == Level::Fact {
+            "   ".to_string()
+        } else {
+            format!(" {} ", sign(owner.level, style))
+        };
+        wrapped(
+            &format!("{sign}{:<9} ", "owner"),
+            &format!("{} {}", line(&owner.name), line(&owner.effect)),
+            width,
+            out,
+        );
+    }
+    for l in step.lines.iter().filter(|l| l.level != Level::Fact) {
+        wrapped(&format!(" {} {:<9} ", sign(l.level, style), l.label), &line(&l.text), width, out);
+    }
+}
+
+fn sign(level: Level, style: Style) -> String {
+    match level {
+        Level::Fact => " ".into(),
+        Level::Warning => style.warn("!"),
+        Level::Unknown => style.warn("?"),
+        Level::Problem => style.bad("✗"),
+    }
+}
+
+fn field_text(change: &FieldChange, style: Style, out: &mut String) {
+    let before = change.before.as_ref().map_or_else(|| "(none)".to_string(), value_text);
+    let after = change.after.as_ref().map_or_else(|| "(removed)".to_string(), value_text);
+    out.push_str(&format!(
+        "     {}: {} → {}\n",
+        line(&human_path(&change.path)),
+        style.before(&before),
+        style.after(&after)
+    ));
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(s) => line(s),
+        other => line(&other.to_string()),
+    }
+}
+
+/// Text after a label, continued under itself.
+fn wrapped(label: &str, text: &str, width: usize, out: &mut String) {
+    const INDENT: usize = 13;
+    let room = width.saturating_sub(INDENT).max(30);
+    let mut current = String::new();
+    let mut first = true;
+    let mut flush = |text: &str| {
+        let lead = if first { label.to_string() } else { " ".repeat(INDENT) };
+        out.push_str(&format!("{lead}{text}\n"));
+        first = false;
+    };
+    for word in text.split(' ') {
+        if !current.is_empty() && current.width() + 1 + word.width() > room {
+            flush(&current);
+            current.clear();
+        }
+        if !current.is_empty() {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    flush(&current);
+}

@@ -1,0 +1,84 @@
+//! A rollout while it goes on: one line that moves on a terminal, one line per change when piped.
+
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+use kai_tools::cluster::wait::{Rollout, Verdict};
+use kai_tools::object::ObjectRef;
+use kai_tools::review::Event;
+
+use super::Style;
+
+const FRAMES: [&str; 8] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"];
+
+/// State of the line.
+pub struct Progress {
+    style: Style,
+    live: bool,
+    started: Instant,
+    frame: usize,
+    drawn: bool,
+    last: Option<(ObjectRef, Rollout)>,
+}
+
+impl Progress {
+    pub fn new(style: Style) -> Self {
+        let live = std::io::stderr().is_terminal();
+        Self { style, live, started: Instant::now(), frame: 0, drawn: false, last: None }
+    }
+
+    /// Shows an event.
+    pub fn show(&mut self, event: &Event) {
+        match event {
+            Event::Writing(_) => self.started = Instant::now(),
+            Event::Written(_) => {}
+            Event::Rolling(object, rollout) => self.rolling(object, rollout),
+            Event::Settled(object, verdict) => self.settled(object, verdict),
+        }
+    }
+
+    fn rolling(&mut self, object: &ObjectRef, rollout: &Rollout) {
+        let changed = self.last.as_ref().is_none_or(|(o, r)| o != object || r != rollout);
+        self.last = Some((object.clone(), rollout.clone()));
+        if !self.live && !changed {
+            return;
+        }
+        let doing: Vec<String> = rollout.pods.iter().map(|(what, n)| format!("{n} {what}")).collect();
+        let text = format!("{object}  {}/{} ready  {}", rollout.ready, rollout.desired, doing.join(", "));
+        let seconds = self.started.elapsed().as_secs();
+        let mut err = std::io::stderr().lock();
+        if self.live {
+            self.frame = (self.frame + 1) % FRAMES.len();
+            let _ = write!(
+                err,
+                "\r\x1b[2K {} {}  {}:{:02}",
+                FRAMES[self.frame],
+                text.trim_end(),
+                seconds / 60,
+                seconds % 60
+            );
+            self.drawn = true;
+        } else {
+            let _ = writeln!(err, "   {}", text.trim_end());
+        }
+        let _ = err.flush();
+    }
+
+    fn settled(&mut self, object: &ObjectRef, verdict: &Verdict) {
+        self.clear();
+        let sign = match verdict {
+            Verdict::Ready { .. } => self.style.good("✓"),
+            Verdict::NotYet { .. } | Verdict::Unseen { .. } => self.style.warn("…"),
+            Verdict::Failed { .. } | Verdict::Reverted { .. } => self.style.bad("✗"),
+        };
+        let _ = writeln!(std::io::stderr().lock(), " {sign} {object}  {verdict}");
+    }
+
+    /// Clears the moving line.
+    pub fn clear(&mut self) {
+        if self.drawn {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+            self.drawn = false;
+        }
+    }
+}
