@@ -177,7 +177,14 @@ pub async fn go_tool(progress: &Progress, tool: Tool) -> Result<PathBuf> {
     }
     require_go(recipe.name).await?;
     let step = progress.step(format!("building {} {}, {}", recipe.name, recipe.version, recipe.about));
-    let fresh = tempfile::Builder::new().prefix(".building-").tempdir_in(&bin)?;
+    let prefix = format!(".building-{}-", recipe.name);
+    // The lock is ours: what is there under this name was left by a run that was killed.
+    for left in std::fs::read_dir(&bin)?.flatten() {
+        if left.file_name().to_string_lossy().starts_with(&prefix) {
+            std::fs::remove_dir_all(left.path())?;
+        }
+    }
+    let fresh = tempfile::Builder::new().prefix(&prefix).tempdir_in(&bin)?;
     build(&recipe, fresh.path(), &step).await?;
     if recipe.name == "kube" {
         for part in PARTS {
