@@ -261,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn either_alphabet_of_base64_is_found() {
+        let canaries = Canaries::from_seed(5);
+        let telling = canaries.all().iter().flat_map(|canary| &canary.telling);
+        let mut windows = telling.flat_map(|part| windows(part, TELLING_ENCODED));
+        let differs =
+            windows.find(|window| STANDARD.encode(window) != URL_SAFE_NO_PAD.encode(window)).unwrap();
+        for encoded in [STANDARD.encode(differs), URL_SAFE_NO_PAD.encode(differs)] {
+            assert_eq!(canaries.find(&encoded).len(), 1, "{encoded}");
+        }
+    }
+
+    #[test]
     fn what_is_public_in_a_secret_and_other_secrets_are_no_hits() {
         let canaries = Canaries::from_seed(2);
         let jwt = canaries.get("jwt").unwrap().rsplit_once('.').unwrap().0;

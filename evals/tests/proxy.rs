@@ -100,12 +100,17 @@ async fn a_server_of_another_authority_is_not_trusted() {
 async fn a_watch_is_passed_on_as_it_comes_and_ends_upstream_when_the_client_leaves() {
     let upstream = Upstream::start();
     let proxy = start(&upstream, Options { answers: true, ..Options::default() });
-    let response = client().get(format!("{}/watch", proxy.url())).send().await.unwrap();
-    let mut stream = response.bytes_stream();
+    let sent = client().get(format!("{}/watch", proxy.url())).send();
+    let response = tokio::time::timeout(Duration::from_secs(20), sent).await;
+    let mut stream = response.expect("the proxy holds the answer back").unwrap().bytes_stream();
     for number in 0..3 {
-        // The server sends the next event only when it is told to: a proxy that waits for more hangs here.
+        // The server sends the next event only when it is told to: a proxy that waits for more waits for ever.
         upstream.next_event();
-        assert_eq!(stream.next().await.unwrap().unwrap(), format!("event {number}\n"));
+        let event = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+        assert_eq!(
+            event.expect("the proxy holds an event back").unwrap().unwrap(),
+            format!("event {number}\n")
+        );
     }
     assert_eq!(proxy.requests()[0].answer, b"event 0\nevent 1\nevent 2\n");
     assert_eq!(upstream.watches(), 1);
