@@ -1,2 +1,4 @@
 //! kai.
+mod conversation;
+mod model;
 fn main() {}

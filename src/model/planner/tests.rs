@@ -1,0 +1,18 @@
+//! The grammar and the corpus, held to what they promise.
+
+mod grammar;
+
+use serde_json::{Map, Value as Json};
+
+use super::{Call, Parsed, parse};
+use crate::conversation::Conversation;
+
+fn alone(sentence: &str) -> Parsed {
+    parse(sentence, &Conversation::default())
+}
+
+/// `["scale", {…}]` pairs as calls.
+fn calls(expected: &[(String, Json)]) -> Vec<Call> {
+    let args = |v: &Json| v.as_object().cloned().unwrap_or_else(Map::new);
+    expected.iter().map(|(name, v)| Call { name: name.clone(), args: args(v) }).collect()
+}
