@@ -49,7 +49,7 @@ impl Core {
         let context = self.context(before, depth);
         match decide(self.outcomes(&tokens, &context)) {
             Some(parsed) => parsed,
-            None => self.corrected(&tokens, &context).unwrap_or_else(|| self.leftover(&tokens)),
+            None => self.corrected(&tokens, &context).unwrap_or_else(|| self.leftover(&tokens, &context)),
         }
     }
 
@@ -126,10 +126,10 @@ impl Core {
     }
 
     /// What could not be placed, and what could.
-    fn leftover(&self, tokens: &[Token]) -> Parsed {
+    fn leftover(&self, tokens: &[Token], context: &Context) -> Parsed {
         let best =
             self.automaton.run(tokens, &self.grammar, true).into_iter().min_by_key(|r| r.dropped.len());
-        let useful = best.filter(|r| self.makes_sense(r, tokens));
+        let useful = best.filter(|r| self.makes_sense(r, tokens, context));
         let dropped = useful.as_ref().map_or_else(|| (0..tokens.len()).collect(), |r| r.dropped.clone());
         let kept =
             (0..tokens.len()).filter(|i| !dropped.contains(i)).map(|i| tokens[i].clone()).collect::<Vec<_>>();
@@ -142,9 +142,14 @@ impl Core {
     }
 
     /// Whether what is left after leaving words out is more than an accident.
-    fn makes_sense(&self, reading: &Reading, tokens: &[Token]) -> bool {
-        let calls = reading.clauses.iter().any(|c| self.grammar.phrases[c.phrase].meaning.is_none());
-        calls && reading.dropped.len() * 2 <= tokens.len() && tokens.len() - reading.dropped.len() > 1
+    fn makes_sense(&self, reading: &Reading, tokens: &[Token], context: &Context) -> bool {
+        reading.dropped.len() * 2 <= tokens.len()
+            && tokens.len() - reading.dropped.len() > 1
+            && reading.clauses.iter().any(|c| self.grammar.phrases[c.phrase].meaning.is_none())
+            && matches!(
+                resolve(&reading.clauses, &self.grammar, context),
+                Outcome::Calls(_) | Outcome::Question { .. }
+            )
     }
 
     /// The examples that share most words with the sentence.
