@@ -355,6 +355,9 @@ impl Run<'_> {
         let mut args: Vec<(String, Value)> =
             entry.with.iter().map(|(k, v)| (k.clone(), Value::Json(v.clone()))).collect();
         for (arg, value) in collect(&thread.caps) {
+            if !entry.pronouns && matches!(value, Value::It | Value::Them) {
+                return Vec::new();
+            }
             args.push((self.a.args[arg as usize].clone(), value));
         }
         args.sort_by(|a, b| a.0.cmp(&b.0));

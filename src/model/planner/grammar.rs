@@ -78,9 +78,16 @@ pub struct Phrase {
     /// Legal only right after a clause that calls this tool.
     #[serde(default)]
     pub follows: Option<String>,
+    /// Whether "it" and "them" can stand in its slots.
+    #[serde(default = "yes")]
+    pub pronouns: bool,
     pub says: Vec<String>,
     #[serde(default)]
     pub examples: Vec<Example>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A sentence and the calls that it must become: `["scale", {…}]` each.

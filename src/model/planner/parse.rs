@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Core;
 use super::automaton::Reading;
 use super::context::Context;
+use super::grammar::Meaning;
 use super::resolve::{Call, Choice, Outcome, resolve};
 use super::tokens::{Token, tokens};
 use crate::conversation::Message;
@@ -78,6 +79,11 @@ impl Core {
         let mut outcomes = Vec::new();
         for reading in self.automaton.run(tokens, &self.grammar, false) {
             let outcome = resolve(&reading.clauses, &self.grammar, context);
+            let answers = self.grammar.phrases[reading.clauses[0].phrase].meaning == Some(Meaning::Pick);
+            if answers && matches!(outcome, Outcome::Calls(_)) {
+                // A question is open and this answers it: "the statefulset" is no request to list them.
+                return vec![outcome];
+            }
             if !outcomes.contains(&outcome) {
                 outcomes.push(outcome);
             }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::automaton::Clause;
 use super::context::{self, Context, Referent};
-use super::grammar::{Grammar, Meaning};
+use super::grammar::{Grammar, Meaning, Phrase};
 use super::slots::Value;
 
 /// A tool call without its id.
@@ -45,6 +45,8 @@ enum Stop {
 /// Turns clauses into calls.
 pub fn resolve(clauses: &[Clause], grammar: &Grammar, context: &Context) -> Outcome {
     match build(clauses, grammar, context, None) {
+        // What the conversation gives was settled when it was said first.
+        Ok(calls) if clauses.iter().any(|c| leans(&grammar.phrases[c.phrase])) => Outcome::Calls(calls),
         Ok(calls) => settle(calls, grammar),
         Err(Stop::Outcome(outcome)) => outcome,
         Err(Stop::Which(referents)) => {
@@ -59,6 +61,10 @@ pub fn resolve(clauses: &[Clause], grammar: &Grammar, context: &Context) -> Outc
             Outcome::Question { ask: "Which one is meant?".into(), choices }
         }
     }
+}
+
+fn leans(phrase: &Phrase) -> bool {
+    phrase.meaning.is_some_and(|m| m != Meaning::Scope)
 }
 
 fn build(

@@ -1,6 +1,6 @@
 //! What no wording may do: words put into sentences at random, and text that is no sentence.
 
-use super::super::{Core, Parsed};
+use super::super::{Call, Core, Parsed};
 use super::alone;
 
 /// A small generator (xorshift): the same sequence on every run, so that a failure can be looked at.
@@ -91,9 +91,12 @@ fn a_misspelt_word_of_an_action_is_asked_about_at_most() {
             if !core.grammar.index.correctable.contains(&word.to_lowercase()) {
                 continue;
             }
-            let misspelt = format!("{}x{}", &word[..2], &word[2..]);
+            let misspelt = format!("{}x{}", &word[..2], &word[2..]).to_lowercase();
             let sentence = [&words[..at], &[misspelt.as_str()], &words[at + 1..]].concat().join(" ");
-            assert!(!acts(&sentence), "{sentence}");
+            // In the place of a name it is a name, which then is said as such and looked for on the cluster.
+            let named = |c: &Call| c.args.values().any(|v| v.as_str().is_some_and(|v| v.contains(&misspelt)));
+            let only_named = matches!(alone(&sentence), Parsed::Calls { calls, .. } if calls.iter().any(named));
+            assert!(only_named || !acts(&sentence), "{sentence}");
         }
     }
 }
@@ -138,6 +141,15 @@ fn anything_at_all_is_read_without_a_panic() {
             }
         }
         alone(&sentence);
+    }
+}
+
+#[test]
+fn timing() {
+    for sentence in ["scale backend to 3", "scale backend to 3 unless traffic is low", "restart web and api in shop and show its logs since 10m", "shwo pods in todo", "hello there"] {
+        let t = std::time::Instant::now();
+        for _ in 0..100 { alone(sentence); }
+        println!("{sentence}: {:?}", t.elapsed() / 100);
     }
 }
 
