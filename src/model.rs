@@ -1,0 +1,3 @@
+//! What answers a conversation.
+
+pub mod planner;
