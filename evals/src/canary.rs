@@ -20,7 +20,8 @@ const TELLING_ENCODED: usize = 9;
 const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const PASSWORD: &[u8] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789!#$%^*-_=+";
+// With `~` and `?`: of what ASCII holds, little else differs between the two alphabets of base64.
+const PASSWORD: &[u8] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789!#$%^*-_=+~?";
 
 /// One fake secret.
 #[derive(Clone)]
@@ -262,12 +263,17 @@ mod tests {
 
     #[test]
     fn either_alphabet_of_base64_is_found() {
-        let canaries = Canaries::from_seed(5);
-        let telling = canaries.all().iter().flat_map(|canary| &canary.telling);
-        let mut windows = telling.flat_map(|part| windows(part, TELLING_ENCODED));
-        let differs =
-            windows.find(|window| STANDARD.encode(window) != URL_SAFE_NO_PAD.encode(window)).unwrap();
-        for encoded in [STANDARD.encode(differs), URL_SAFE_NO_PAD.encode(differs)] {
+        // Not every password has such a character where it tells.
+        let differs = |window: &&str| STANDARD.encode(window) != URL_SAFE_NO_PAD.encode(window);
+        let (canaries, differs) = (0..100)
+            .map(Canaries::from_seed)
+            .find_map(|canaries| {
+                let password = canaries.get("password")?.to_owned();
+                let window = windows(&password, TELLING_ENCODED).find(differs)?.to_owned();
+                Some((canaries, window))
+            })
+            .unwrap();
+        for encoded in [STANDARD.encode(&differs), URL_SAFE_NO_PAD.encode(&differs)] {
             assert_eq!(canaries.find(&encoded).len(), 1, "{encoded}");
         }
     }
