@@ -63,3 +63,65 @@ pub struct About {
 pub struct Conversation {
     pub messages: Vec<Message>,
 }
+
+/// Bytes of a conversation that are sent whole; beyond that, old tool results are shortened (about 60,000 tokens).
+const FULL_BYTES: usize = 240_000;
+/// What an old tool result is shortened to.
+const OLD_RESULT_BYTES: usize = 400;
+
+impl Conversation {
+    /// Shortens the oldest tool results when the conversation has grown too long. What people said stays whole.
+    pub fn compact(&mut self) {
+        let mut size: usize = self.messages.iter().map(Message::size).sum();
+        let keep = self.messages.len().saturating_sub(4);
+        for message in &mut self.messages[..keep] {
+            if size <= FULL_BYTES {
+                return;
+            }
+            if let Message::Tool(result) = message {
+                let before = result.text.len();
+                result.text = kai_tools::report::bounded(&result.text, OLD_RESULT_BYTES);
+                size -= before.saturating_sub(result.text.len());
+            }
+        }
+    }
+}
+
+impl Message {
+    fn size(&self) -> usize {
+        match self {
+            Self::User { text } => text.len(),
+            Self::Assistant { text, calls, .. } => {
+                text.len() + calls.iter().map(|c| c.name.len() + c.arguments.len()).sum::<usize>()
+            }
+            Self::Tool(result) => result.text.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_results_are_shortened_and_words_stay() {
+        let result = |text: String| {
+            Message::Tool(ToolResult {
+                id: "1".into(),
+                name: "logs".into(),
+                text,
+                say: Vec::new(),
+                ok: true,
+                about: Vec::new(),
+            })
+        };
+        let mut conversation = Conversation { messages: vec![Message::User { text: "why".into() }] };
+        for _ in 0..40 {
+            conversation.messages.push(result("x".repeat(8000)));
+        }
+        conversation.compact();
+        assert!(conversation.messages.iter().map(Message::size).sum::<usize>() <= FULL_BYTES);
+        assert_eq!(conversation.messages[0], Message::User { text: "why".into() });
+        assert_eq!(conversation.messages[40].size(), 8000, "the newest stay whole");
+    }
+}

@@ -1,15 +1,20 @@
 //! kai: parse, start logs, run, turn an error into an exit code.
 
+mod agent;
 mod approval;
+mod ask;
 mod call;
 mod cli;
 mod connect;
 mod conversation;
 mod error;
 mod execute;
+mod model;
+mod prompt;
 mod settings;
 mod terminal;
 
+use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -122,6 +127,42 @@ async fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<E
             clap_complete::generate(shell, &mut Cli::command(), "kai", &mut std::io::stdout());
             Ok(ExitStatus::Done)
         }
-        _ => Err(Failure::usage("not yet")),
+        Some(Command::Plan { request }) => ask::plan(settings, terminal, &request.join(" ")).await,
+        Some(Command::Models) => ask::models(settings, terminal).await,
+        Some(Command::Parse { sentence }) => Ok(ask::parse(terminal, &sentence.join(" "))),
+        Some(Command::Mcp { .. }) => Err(Failure::usage("not yet")),
+        None => match words(&cli.request, cli.file.as_deref())? {
+            Some(words) => ask::ask(settings, terminal, &words).await,
+            None => Err(Failure::usage("not yet")),
+        },
     }
+}
+
+/// What was asked: the words of the command line, a file, or what is piped in; with both words and a pipe, the words
+/// about what is piped. `None` opens the chat.
+fn words(request: &[String], file: Option<&std::path::Path>) -> Result<Option<String>, Failure> {
+    const MOST: u64 = 1 << 20;
+    let read = |from: &mut dyn std::io::Read| {
+        let mut text = String::new();
+        from.take(MOST).read_to_string(&mut text).map(|_| text)
+    };
+    let said = match file {
+        Some(path) => {
+            let unreadable =
+                |e: std::io::Error| Failure::usage(format!("{} cannot be read: {e}", path.display()));
+            read(&mut std::fs::File::open(path).map_err(unreadable)?).map_err(unreadable)?
+        }
+        None => request.join(" "),
+    };
+    if !said.trim().is_empty() || std::io::stdin().is_terminal() {
+        return Ok(Some(said.trim().to_string()).filter(|s| !s.is_empty()));
+    }
+    let piped =
+        read(&mut std::io::stdin()).map_err(|e| Failure::usage(format!("stdin cannot be read: {e}")))?;
+    if piped.trim().is_empty() {
+        return Err(
+            Failure::usage("nothing was asked").hint("Say what you want: kai \"scale backend to 3\".")
+        );
+    }
+    Ok(Some(piped.trim().to_string()))
 }

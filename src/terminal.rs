@@ -15,7 +15,7 @@ use kai_tools::cluster::wait::Stop;
 use kai_tools::report::{Block, Report};
 use kai_tools::review::{Channel, Event, View};
 
-pub use prompt::{Prompt, read_line};
+pub use prompt::Prompt;
 pub use style::Style;
 
 use crate::approval::{Front, Said};
@@ -60,6 +60,23 @@ impl Terminal {
         let mut out = std::io::stdout().lock();
         let _ = write!(out, "{}", kai_tools::sanitize::clean(piece, true));
         let _ = out.flush();
+    }
+
+    /// Ends a streamed answer, or prints it when it was not streamed.
+    pub fn end_stream(&self, answer: &str, streamed: bool) {
+        if streamed {
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out);
+            let _ = out.flush();
+        } else {
+            self.answer(&kai_tools::sanitize::clean(answer, true));
+        }
+    }
+
+    /// Says who answers and about which cluster.
+    pub fn header(&self, model: &str, context: &str, namespace: &str) {
+        let line = format!(" {model} · context {context} · namespace {namespace}");
+        self.note(&self.style.dim(&kai_tools::sanitize::line(&line)));
     }
 
     /// Prints a line to stderr, unless quiet.

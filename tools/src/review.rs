@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-pub use apply::{Applied, Event, StepResult, apply};
+pub use apply::{Applied, Event, StepResult, apply, is_writing};
 pub use owners::Owner;
 pub use preview::preview;
 

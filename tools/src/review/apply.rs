@@ -1,5 +1,7 @@
 //! An approved plan carried out: journal first, each write once, doubt resolved by reading, then the wait.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::Value;
 
 use super::{Approved, Channel, Licence, Step, View};
@@ -51,6 +53,7 @@ pub async fn apply(
     stop: &mut Stop,
     show: &mut (dyn FnMut(Event) + Send),
 ) -> Applied {
+    let _writing = Writing::begin();
     let Approved { preview, channel } = approved;
     let (view, cluster, steps) = (preview.view, preview.cluster, preview.steps);
     let mut results: Vec<StepResult> = Vec::new();
@@ -103,6 +106,30 @@ fn expected_replicas(step: &Step) -> Option<i64> {
     match step.change.does {
         Does::Scale { to, .. } => Some(to),
         _ => None,
+    }
+}
+
+/// How many writes are under way in this process.
+static WRITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a plan is being applied or waited for: whoever wants to stop must let it come to its own end.
+pub fn is_writing() -> bool {
+    WRITING.load(Ordering::SeqCst) > 0
+}
+
+/// Counts an application for as long as it lives.
+struct Writing;
+
+impl Writing {
+    fn begin() -> Self {
+        WRITING.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

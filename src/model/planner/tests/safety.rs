@@ -95,7 +95,8 @@ fn a_misspelt_word_of_an_action_is_asked_about_at_most() {
             let sentence = [&words[..at], &[misspelt.as_str()], &words[at + 1..]].concat().join(" ");
             // In the place of a name it is a name, which then is said as such and looked for on the cluster.
             let named = |c: &Call| c.args.values().any(|v| v.as_str().is_some_and(|v| v.contains(&misspelt)));
-            let only_named = matches!(alone(&sentence), Parsed::Calls { calls, .. } if calls.iter().any(named));
+            let only_named =
+                matches!(alone(&sentence), Parsed::Calls { calls, .. } if calls.iter().any(named));
             assert!(only_named || !acts(&sentence), "{sentence}");
         }
     }
@@ -146,9 +147,17 @@ fn anything_at_all_is_read_without_a_panic() {
 
 #[test]
 fn timing() {
-    for sentence in ["scale backend to 3", "scale backend to 3 unless traffic is low", "restart web and api in shop and show its logs since 10m", "shwo pods in todo", "hello there"] {
+    for sentence in [
+        "scale backend to 3",
+        "scale backend to 3 unless traffic is low",
+        "restart web and api in shop and show its logs since 10m",
+        "shwo pods in todo",
+        "hello there",
+    ] {
         let t = std::time::Instant::now();
-        for _ in 0..100 { alone(sentence); }
+        for _ in 0..100 {
+            alone(sentence);
+        }
         println!("{sentence}: {:?}", t.elapsed() / 100);
     }
 }
