@@ -180,7 +180,7 @@ fn finish(
             let usage = json!({"input": turn.usage.input, "output": turn.usage.output, "estimated": turn.usage.estimated});
             terminal.structured(
                 settings.output,
-                &json!({"answer": turn.answer, "calls": calls, "usage": usage, "exit": status as u8}),
+                &json!({"answer": turn.answer, "understood": turn.understood, "calls": calls, "usage": usage, "exit": status as u8}),
             );
             Ok(status)
         }

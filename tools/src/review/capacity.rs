@@ -80,6 +80,17 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &[Value]) -> Line {
             format!("+{added} of {each}: {why}; {left} would stay Pending"),
         );
     }
+    if need == Request::default() {
+        let places: Vec<&str> = used.keys().map(String::as_str).take(3).collect();
+        return Line::new(
+            Level::Fact,
+            "pods",
+            format!(
+                "+{added} without requests: they fit anywhere and are the first to be evicted ({} likely)",
+                places.join(", ")
+            ),
+        );
+    }
     let places: Vec<String> = used
         .keys()
         .filter_map(|name| rooms.iter().find(|r| r.name == *name))

@@ -86,7 +86,7 @@ async fn step(
 ) -> Result<(Step, StepView), ToolError> {
     let mut lines = Vec::new();
     let changes = match answer {
-        Ok(after) => diff::fields(&before(&change), &after),
+        Ok(after) => diff::fields(&before(&change), &complete(&change, after)),
         Err(ToolError::Stale { message }) => {
             return Err(ToolError::Stale {
                 message: format!("{} changed while it was looked at: {message}", change.object),
@@ -184,6 +184,16 @@ fn before(change: &Change) -> Value {
         Does::Scale { from, .. } => scale_of(change, from),
         _ => change.live.clone(),
     }
+}
+
+/// The API server's answer with what it leaves out because it is the zero value: a Scale to 0 comes back without replicas.
+fn complete(change: &Change, mut answer: Value) -> Value {
+    if let Does::Scale { .. } = change.does
+        && answer.pointer("/spec/replicas").is_none()
+    {
+        answer["spec"]["replicas"] = json!(0);
+    }
+    answer
 }
 
 /// What we asked for, for the diff of a write that the API server refuses.

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# All tests, on real clusters: the control plane from source always; kind, with real kubelets, where this machine can.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s\n' "$*"; }
+started=$(date +%s)
+for tool in cargo go; do
+  command -v "$tool" >/dev/null || { echo "make test needs $tool: install Rust from rustup.rs and Go 1.24 or newer from go.dev"; exit 2; }
+done
+say "building"
+cargo build --workspace --all-targets
+say "the programs of a cluster (from source the first time, about 10 minutes; then cached)"
+target/debug/kai-evals cluster build kube >/dev/null
+target/debug/kai-evals cluster build kwok >/dev/null
+say "unit tests, and tests on the local cluster"
+cargo test --workspace
+if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }; }; then
+  if [ -f evals/tests/kind.rs ]; then
+    say "tests on kind, with real kubelets"
+    KAI_TEST_KIND=1 cargo test -p kai-evals --test kind -- --nocapture
+  fi
+else
+  say "kind: left out, because there is no Docker daemon and this is not root on Linux"
+fi
+say "all tests passed in $(( $(date +%s) - started )) s"
