@@ -4,6 +4,7 @@
 //! only module that prints. Neither kai crate is imported here: whoever drives kai from here
 //! drives the binary, as its users do.
 
+pub mod bench;
 pub mod canary;
 pub mod cluster;
 mod loopback;

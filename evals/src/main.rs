@@ -29,6 +29,15 @@ enum Command {
     Replay(ReplayArgs),
     /// Record every request to an API server: serve a proxy in front of it until stopped.
     Proxy(ProxyArgs),
+    /// Print what one preview of kai costs: memory, requests, and round trips one after the other.
+    Bench {
+        /// The kai to measure.
+        #[arg(long)]
+        kai: std::path::PathBuf,
+        /// A cluster with the sample app on it.
+        #[arg(long)]
+        kubeconfig: std::path::PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -101,6 +110,19 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let proxy = args.start()?;
             terminal::answer(&format!("export KUBECONFIG='{}'", proxy.kubeconfig().display()));
             std::future::pending().await
+        }
+        Command::Bench { kai, kubeconfig } => {
+            let floor = kai_evals::bench::watch(&kai, &["-n", "todo", "call", "changes"], &kubeconfig)?;
+            let preview: &[&str] = &["-n", "todo", "--dry-run", "scale backend to 3"];
+            let figures = kai_evals::bench::watch(&kai, preview, &kubeconfig)?;
+            let (requests, trips) = kai_evals::bench::round_trips(&kai, preview, &kubeconfig)?;
+            terminal::answer(&format!(
+                "peak memory of a one-shot preview: {:.1} MB ({:.1} MB for a call that reads only the journal)",
+                figures.peak_kib as f64 / 1024.0,
+                floor.peak_kib as f64 / 1024.0,
+            ));
+            terminal::answer(&format!("a preview: {requests} requests, {trips:.1} round trips one after the other"));
+            Ok(())
         }
     }
 }
