@@ -18,6 +18,9 @@ use crate::execute::{Call, Done, Request, status_of};
 use crate::settings::{Output, Settings};
 use crate::terminal::Terminal;
 
+/// How long a plan in a file may be applied: a day.
+const PLAN_FILE_SECONDS: i64 = 86_400;
+
 /// `kai call`: one tool with JSON arguments.
 ///
 /// # Errors
@@ -74,6 +77,8 @@ pub fn print(settings: &Settings, terminal: &Terminal, done: &[Done]) -> ExitSta
         for one in distinct(done) {
             match one {
                 Done::Report(report) => terminal.answer(&terminal.render(report)),
+                // Whatever held it back is told itself.
+                Done::HeldBack(_) => {}
                 Done::Failed(error) => terminal.failure(&error.clone().into()),
                 other => terminal.answer(&other.say().join("\n")),
             }
@@ -155,12 +160,30 @@ pub async fn apply(settings: &Settings, terminal: &mut Terminal, said: &str) -> 
     let path = Path::new(said);
     let from_file = path.exists();
     let plan = if from_file { read_plan(path).map_err(usage)? } else { store.load(said)? };
+    still_usable(&plan, settings)?;
     let done = carry_out(settings, terminal, &plan, None).await?;
     let applied = done.iter().any(|d| matches!(d, Done::Applied(_)));
     if applied && !from_file {
         store.take(&plan.view.id)?;
     }
     Ok(print(settings, terminal, &done))
+}
+
+/// A plan file is used once, and not after its time: what was true then is shown again, but who asked has gone home.
+fn still_usable(plan: &SavedPlan, settings: &Settings) -> Result<(), Failure> {
+    let id = &plan.view.id;
+    let stale = |message: String| {
+        let hint = Some("Nothing was changed. Ask again for a new plan.".to_string());
+        Err(Failure { message, hint, status: ExitStatus::Stale })
+    };
+    let age = Timestamp::now().as_second() - plan.now.as_second();
+    if !(-60..=PLAN_FILE_SECONDS).contains(&age) {
+        return stale(format!("plan {id} is from {}: older than a day, or from the future", plan.now));
+    }
+    if catalog::was_applied(&connect::journal(settings).records()?, id) {
+        return stale(format!("plan {id} was applied already"));
+    }
+    Ok(())
 }
 
 fn usage(error: kai_tools::ToolError) -> Failure {

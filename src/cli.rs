@@ -7,13 +7,7 @@ use clap_complete::Shell;
 
 /// Operate a Kubernetes cluster in plain words: every change is previewed, approved, applied, verified, and can be undone.
 #[derive(Debug, Parser)]
-#[command(
-    name = "kai",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    max_term_width = 110
-)]
+#[command(name = "kai", version, max_term_width = 110)]
 #[command(after_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]

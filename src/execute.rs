@@ -258,17 +258,8 @@ fn merge(whole: &mut Plan, plan: Plan) -> Result<(), ToolError> {
 }
 
 fn refused_together(count: usize, at: usize, error: &ToolError) -> Vec<Done> {
-    (0..count)
-        .map(|i| {
-            if i == at {
-                Done::Failed(error.clone())
-            } else {
-                let message =
-                    format!("not done, because another part of the request cannot be done: {error}");
-                Done::Failed(ToolError::Refused { message, hint: String::new() })
-            }
-        })
-        .collect()
+    let of = |i| if i == at { Done::Failed(error.clone()) } else { Done::HeldBack(error.to_string()) };
+    (0..count).map(of).collect()
 }
 
 fn nothing_done_because_stale(applied: &Applied) -> bool {

@@ -121,7 +121,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
                 figures.peak_kib as f64 / 1024.0,
                 floor.peak_kib as f64 / 1024.0,
             ));
-            terminal::answer(&format!("a preview: {requests} requests, {trips:.1} round trips one after the other"));
+            terminal::answer(&format!(
+                "a preview: {requests} requests, {trips:.1} round trips one after the other"
+            ));
             Ok(())
         }
     }

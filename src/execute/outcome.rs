@@ -22,6 +22,8 @@ pub enum Done {
     Waits(Box<View>),
     Declined(Box<View>),
     Interrupted,
+    /// It could have been done, but another action of the same turn could not: all or nothing.
+    HeldBack(String),
     Applied(Box<Applied>),
     Failed(ToolError),
 }
@@ -33,6 +35,7 @@ impl Done {
             Self::Report(_) | Self::Unchanged(_) | Self::Previewed(_) => ExitStatus::Done,
             Self::Waits(_) | Self::Declined(_) => ExitStatus::NotApproved,
             Self::Interrupted => ExitStatus::Interrupted,
+            Self::HeldBack(_) => ExitStatus::Failed,
             Self::Applied(applied) => applied_status(applied),
             Self::Failed(error) => error.into(),
         }
@@ -50,6 +53,9 @@ impl Done {
             )],
             Self::Declined(_) => vec!["Declined. Nothing was changed.".into()],
             Self::Interrupted => vec!["Interrupted. Nothing was changed.".into()],
+            Self::HeldBack(why) => {
+                vec![format!("Not done, because another part of the request cannot be done: {why}")]
+            }
             Self::Applied(applied) => applied_sentences(applied),
             Self::Failed(error) => {
                 let mut said = vec![capital(&error.to_string())];
@@ -105,6 +111,7 @@ impl Done {
             Self::Waits(view) => json!({"outcome": "approval_needed", "exit": status, "plan": view}),
             Self::Declined(view) => json!({"outcome": "declined", "exit": status, "plan": view}),
             Self::Interrupted => json!({"outcome": "interrupted", "exit": status}),
+            Self::HeldBack(why) => json!({"outcome": "held_back", "exit": status, "because": why}),
             Self::Applied(applied) => {
                 let steps: Vec<Value> = applied
                     .steps

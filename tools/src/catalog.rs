@@ -6,7 +6,7 @@ mod scale;
 mod undo;
 
 pub use changes::Changes;
-pub use undo::last_undoable;
+pub use undo::{last_undoable, was_applied};
 
 use crate::tool::{Tool, action, query};
 

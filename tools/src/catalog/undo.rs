@@ -123,6 +123,11 @@ pub(super) fn done_steps<'a>(records: &'a [Record], plan: &str) -> Vec<&'a Inten
     done
 }
 
+/// Whether a plan of that id changed something.
+pub fn was_applied(records: &[Record], plan: &str) -> bool {
+    !done_steps(records, plan).is_empty()
+}
+
 /// The last plan that changed something, is no undo, and was not taken back.
 pub fn last_undoable(records: &[Record]) -> Option<String> {
     let mut taken_back: Vec<&str> = Vec::new();

@@ -57,13 +57,13 @@ impl Cluster {
         }
         let tries = kinds.iter().map(|kind| self.find(kind, namespace, name));
         let mut exact = Vec::new();
-        let mut denied = None;
+        let mut denied = Vec::new();
         for (kind, found) in kinds.iter().zip(futures::future::join_all(tries).await) {
             match found {
                 Ok(Some(live)) => exact.push(resolved(kind, namespace, live, None)),
                 Ok(None) => {}
                 // Rights to one kind and not another are ordinary; what may be seen decides.
-                Err(e @ ToolError::Forbidden { .. }) => denied = Some(e),
+                Err(e @ ToolError::Forbidden { .. }) => denied.push(e),
                 Err(e) => return Err(e),
             }
         }
@@ -77,7 +77,9 @@ impl Cluster {
                 });
             }
         }
-        if let Some(e) = denied.filter(|_| kinds.len() == 1) {
+        if denied.len() == kinds.len()
+            && let Some(e) = denied.into_iter().next()
+        {
             return Err(e);
         }
         self.workload_alike(&kinds, name, namespace).await
