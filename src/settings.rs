@@ -32,6 +32,8 @@ pub struct ModelChoice {
     pub key: Option<String>,
     /// Whether answers are streamed.
     pub stream: bool,
+    /// Seconds that an endpoint may be silent.
+    pub silence: u64,
     /// Whether a base URL without TLS outside this machine may be used.
     pub insecure: bool,
 }
@@ -108,6 +110,11 @@ impl Settings {
                 Some("true" | "1" | "yes") => Ok(true),
                 Some(other) => Err(Failure::usage(format!("{name}: `{other}` is neither true nor false"))),
             };
+        let number = |name: &str, value: Option<String>, default: u64| match value.map(|v| v.parse::<u64>()) {
+            None => Ok(default),
+            Some(Ok(n)) if n > 0 => Ok(n),
+            Some(_) => Err(Failure::usage(format!("{name}: give a whole number of seconds"))),
+        };
         let context = pick("context", global.context.clone(), "KAI_CONTEXT", file.context.clone());
         let namespace = pick("namespace", global.namespace.clone(), "KAI_NAMESPACE", file.namespace.clone());
         let model = pick("model", global.model.clone(), "KAI_MODEL", file.model.clone());
@@ -124,6 +131,8 @@ impl Settings {
             pick("read_only", set(global.read_only), "KAI_READ_ONLY", file.read_only.map(|b| b.to_string())),
         )?;
         let stream = pick("stream", None, "KAI_STREAM", file.stream.map(|b| b.to_string()));
+        let silence =
+            pick("model_timeout", None, "KAI_MODEL_TIMEOUT", file.model_timeout.map(|n| n.to_string()));
         let quiet =
             truth("quiet", pick("quiet", set(global.quiet), "KAI_QUIET", file.quiet.map(|b| b.to_string())))?;
         let kubeconfig = pick(
@@ -158,6 +167,7 @@ impl Settings {
                 base_url,
                 key,
                 stream: truth("stream", stream.or(Some("true".into())))?,
+                silence: number("model_timeout", silence, 60)?,
                 insecure: false,
             },
             output,

@@ -18,8 +18,6 @@ use crate::conversation::Conversation;
 use transport::{Answered, Transport};
 use wire::Assembly;
 
-/// How long an endpoint may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
 /// Most bytes of one answer.
 const MOST_BYTES: usize = 8 << 20;
 
@@ -56,6 +54,8 @@ pub struct OpenAi {
     model: String,
     base_url: String,
     stream: bool,
+    /// How long the endpoint may be silent.
+    silence: Duration,
     /// Marks tool output, so that its text cannot pretend to have ended. New in each run.
     fence: String,
 }
@@ -65,11 +65,17 @@ impl OpenAi {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(base_url: &str, key: Key, model: &str, stream: bool) -> Result<Self, ModelError> {
+    pub fn new(
+        base_url: &str,
+        key: Key,
+        model: &str,
+        stream: bool,
+        silence: Duration,
+    ) -> Result<Self, ModelError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("kai/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
-            .read_timeout(SILENCE)
+            .read_timeout(silence)
             // A redirect would carry the key to another host.
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -80,7 +86,7 @@ impl OpenAi {
         let now = jiff::Timestamp::now().as_nanosecond();
         let fence =
             kai_tools::journal::sha256(format!("{now}{}", std::process::id()).as_bytes())[..10].to_string();
-        Ok(Self { client, model: model.into(), base_url, stream, fence })
+        Ok(Self { client, model: model.into(), base_url, stream, silence, fence })
     }
 
     /// The model's name and where it answers.
@@ -137,8 +143,8 @@ impl OpenAi {
         let mut bytes = 0;
         loop {
             // reqwest's own read timeout is about bytes; keep-alive comments are bytes too.
-            let Ok(next) = tokio::time::timeout(SILENCE, stream.next()).await else {
-                return Err(ModelError::Truncated(format!("nothing came for {} s", SILENCE.as_secs())));
+            let Ok(next) = tokio::time::timeout(self.silence, stream.next()).await else {
+                return Err(ModelError::Truncated(format!("nothing came for {} s", self.silence.as_secs())));
             };
             let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|e| broken(&e))?;

@@ -1,5 +1,7 @@
 //! Which model is meant: the table of endpoints, and the choice made from settings.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::openai::{Key, OpenAi};
@@ -58,7 +60,13 @@ pub fn choose(settings: &Settings) -> Result<Model, ModelError> {
         return Err(ModelError::Settings(format!("no API key: set {variable} or KAI_API_KEY")));
     }
     let key = Key::new(key.unwrap_or_default())?;
-    Ok(Model::OpenAi(Box::new(OpenAi::new(&base_url, key, model, choice.stream)?)))
+    Ok(Model::OpenAi(Box::new(OpenAi::new(
+        &base_url,
+        key,
+        model,
+        choice.stream,
+        Duration::from_secs(choice.silence),
+    )?)))
 }
 
 /// `provider:model`, or a bare model name. A colon may be part of a model's own name (`qwen3:8b`).

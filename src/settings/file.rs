@@ -22,6 +22,8 @@ pub struct File {
     pub dry_run: Option<bool>,
     pub read_only: Option<bool>,
     pub stream: Option<bool>,
+    /// Seconds that a model's endpoint may be silent.
+    pub model_timeout: Option<u64>,
     pub quiet: Option<bool>,
     /// Further credential plugins that may run.
     pub exec_plugins: Vec<String>,
