@@ -22,7 +22,9 @@ pub enum Kind {
     Object,
     /// The plural after a count: "3 backends" is `backend`.
     Plural,
-    /// A pod by its name, after the word itself.
+    /// Exactly `kind/name`, which sets two arguments: the kind and the name.
+    Target,
+    /// One kind.
     ObjectKind,
     /// One or more kinds: `pods and services`.
     Kinds,
@@ -62,6 +64,7 @@ impl Kind {
             "workloads" => Kind::Workloads,
             "source" => Kind::Source,
             "object" => Kind::Object,
+            "target" => Kind::Target,
             "plural" => Kind::Plural,
             "kind" => Kind::ObjectKind,
             "kinds" => Kind::Kinds,
@@ -112,6 +115,7 @@ pub fn recognise(kind: Kind, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Kind::Workloads => r.workloads(at),
         Kind::Source => r.workload(at, |k| k.workload || k.logs),
         Kind::Object => r.workload(at, |_| true),
+        Kind::Target => r.slashed(at, |_| true).map(|value| (at + 1, value)).into_iter().collect(),
         Kind::Plural => one(at, r.plural(at)),
         Kind::ObjectKind => r.kind(at).map(|(end, kind)| (end, Value::Json(kind.into()))).collect(),
         Kind::Kinds => r.kinds(at),
