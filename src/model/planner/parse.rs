@@ -178,7 +178,8 @@ impl Core {
         // Of those that share as much, the shortest.
         let score = |say: &str| {
             let words = tokens(say);
-            (words.iter().map(|t| weight(&t.low)).sum::<u32>(), Reverse(words.len()))
+            let different: HashSet<&str> = words.iter().map(|t| t.low.as_str()).collect();
+            (different.into_iter().map(weight).sum::<u32>(), Reverse(words.len()))
         };
         let mut ranked = Vec::new();
         for phrase in &self.grammar.phrases {

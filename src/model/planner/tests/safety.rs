@@ -58,15 +58,16 @@ fn a_negation_condition_or_exception_anywhere_in_an_action_stops_it() {
             tried += 1;
             assert!(!matches!(alone(&sentence), Parsed::Calls { .. }), "{sentence}");
         }
-        // One of every seven other guards, another seven for each example: all of them in the end.
-        for sentence in grammar.guards.iter().skip(nth % 7).step_by(7).flat_map(|guard| with(example, guard))
+        // One in fifteen of the other guards, other ones for each example: all of them in the end.
+        for sentence in
+            grammar.guards.iter().skip(nth % 15).step_by(15).flat_map(|guard| with(example, guard))
         {
             tried += 1;
             assert!(!acts(&sentence), "{sentence}");
         }
     }
     println!("{tried} sentences");
-    assert!(tried > 5_000);
+    assert!(tried > 3_000);
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_word_of_the_grammar_put_anywhere_never_moves_an_action_to_another_target() 
     for example in action_examples().into_iter().filter(|e| !e.starts_with("undo ")) {
         let Parsed::Calls { calls: meant, .. } = alone(example) else { panic!("{example}") };
         let meant = touched(&meant);
-        for _ in 0..20 {
+        for _ in 0..12 {
             for sentence in with(example, &words[random.below(words.len())]) {
                 if let Parsed::Calls { calls, .. } = alone(&sentence) {
                     assert!(touched(&calls).iter().all(|t| meant.contains(t)), "{sentence}: {calls:?}");

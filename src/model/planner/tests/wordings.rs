@@ -2,36 +2,36 @@
 
 use super::super::Core;
 use super::super::parse::Parsed;
-use super::super::slots::Kind;
+use super::super::slots::Slot;
 use super::super::template::{self, Node};
 use super::alone;
 use super::safety::Random;
 
-fn sample(kind: Kind, random: &mut Random) -> &'static str {
-    let some: &[&str] = match kind {
-        Kind::Workload => &["web", "deployment/web", "deployment web", "web deployment", "the web"],
-        Kind::Workloads => {
+fn sample(slot: Slot, random: &mut Random) -> &'static str {
+    let some: &[&str] = match slot {
+        Slot::Workload => &["web", "deployment/web", "deployment web", "web deployment", "the web"],
+        Slot::Workloads => {
             &["web", "deployment/web", "web and api", "web, api and statefulset/db", "the web app"]
         }
-        Kind::Source => &["web", "pod/web-1", "pod web-1", "job migrate"],
-        Kind::Object => &["web", "pod web-1", "node/worker-1"],
-        Kind::Target => &["deployment/web", "svc/web", "node/worker-1"],
-        Kind::Plural => &["workers", "proxies"],
-        Kind::ObjectKind => &["deployment", "service", "config map", "pvc"],
-        Kind::Kinds => &["pods", "services and ingresses", "config maps", "sts"],
-        Kind::Name => &["web", "proxy"],
-        Kind::Namespace => &["todo", "prod", "kube-system"],
-        Kind::Its => &["its", "their"],
-        Kind::Count | Kind::More | Kind::Fewer => &["3", "two", "twenty five"],
-        Kind::Number => &["20", "fifty"],
-        Kind::PercentMore | Kind::PercentFewer => &["50%", "20 percent"],
-        Kind::Times => &["2x", "3 times"],
-        Kind::Ordinal => &["2", "second"],
-        Kind::Revision => &["4", "12"],
-        Kind::Duration => &["10m", "two hours", "today"],
-        Kind::Selector => &["app=web", "app=web,tier!=db"],
-        Kind::Text | Kind::Pattern => &["timeout", "\"connection refused\""],
-        Kind::PlanId => &["7f3a", "deadbeef"],
+        Slot::Source => &["web", "pod/web-1", "pod web-1", "job migrate"],
+        Slot::Object => &["web", "pod web-1", "node/worker-1"],
+        Slot::Target => &["deployment/web", "svc/web", "node/worker-1"],
+        Slot::Plural => &["workers", "proxies"],
+        Slot::Kind => &["deployment", "service", "config map", "pvc"],
+        Slot::Kinds => &["pods", "services and ingresses", "config maps", "sts"],
+        Slot::Name => &["web", "proxy"],
+        Slot::Namespace => &["todo", "prod", "kube-system"],
+        Slot::Its => &["its", "their"],
+        Slot::Count | Slot::More | Slot::Fewer => &["3", "two", "twenty five"],
+        Slot::Number => &["20", "fifty"],
+        Slot::PercentMore | Slot::PercentFewer => &["50%", "20 percent"],
+        Slot::Times => &["2x", "3 times"],
+        Slot::Ordinal => &["2", "second"],
+        Slot::Revision => &["4", "12"],
+        Slot::Duration => &["10m", "two hours", "today"],
+        Slot::Selector => &["app=web", "app=web,tier!=db"],
+        Slot::Text | Slot::Pattern => &["timeout", "\"connection refused\""],
+        Slot::PlanId => &["7f3a", "deadbeef"],
     };
     some[random.below(some.len())]
 }
@@ -42,9 +42,9 @@ fn wording<'a>(node: &'a Node, random: &mut Random, out: &mut Vec<String>, slots
         Node::Seq(items) => items.iter().for_each(|item| wording(item, random, out, slots)),
         Node::Alt(options) => wording(&options[random.below(options.len())], random, out, slots),
         Node::Word(word) => out.push(word.clone()),
-        Node::Slot { arg, kind } => {
+        Node::Slot { arg, slot } => {
             slots.push(arg);
-            out.push(sample(*kind, random).to_owned());
+            out.push(sample(*slot, random).to_owned());
         }
         Node::Set { .. } => {}
     }
