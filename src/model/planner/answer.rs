@@ -9,7 +9,11 @@ use crate::conversation::ToolResult;
 /// The results' `say` lines, joined; nothing is said that no tool computed.
 pub fn answer(turn: &[(Call, Option<&ToolResult>)], notes: &[String], grammar: &Grammar) -> String {
     let mut lines: Vec<&str> = notes.iter().map(String::as_str).collect();
-    for result in turn.iter().filter_map(|(_, r)| *r) {
+    for (at, result) in turn.iter().enumerate().filter_map(|(at, (_, r))| Some((at, (*r)?))) {
+        // The calls of one plan may all end with the plan's own sentences.
+        if turn[..at].iter().any(|(_, r)| r.is_some_and(|r| r.say == result.say && !r.say.is_empty())) {
+            continue;
+        }
         let before = lines.len();
         lines.extend(result.say.iter().map(String::as_str).filter(|l| !l.trim().is_empty()));
         if lines.len() == before {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::Value as Json;
 
 use super::grammar::Grammar;
-use super::slots::{self, Found, Kind, Value};
+use super::slots::{self, Found, Slot, Value};
 use super::template::{self, Node};
 use super::tokens::Token;
 
@@ -31,7 +31,7 @@ pub struct Reading {
 #[derive(Debug, Default)]
 struct State {
     words: Vec<(String, u32)>,
-    slots: Vec<(u32, Kind, u32)>,
+    slots: Vec<(u32, Slot, u32)>,
     sets: Vec<(u32, u32, u32)>,
     free: Vec<u32>,
     accepts: Option<usize>,
@@ -104,9 +104,9 @@ impl Automaton {
                 self.states[from as usize].words.push((word.clone(), to));
                 to
             }
-            Node::Slot { arg, kind } => {
+            Node::Slot { arg, slot } => {
                 let (arg, to) = (self.arg(arg), self.state());
-                self.states[from as usize].slots.push((arg, *kind, to));
+                self.states[from as usize].slots.push((arg, *slot, to));
                 to
             }
             Node::Set { arg, value } => {
@@ -223,7 +223,7 @@ struct Run<'a> {
     tokens: &'a [Token],
     grammar: &'a Grammar,
     lenient: bool,
-    found: HashMap<(Kind, usize), Rc<Vec<Found>>>,
+    found: HashMap<(Slot, usize), Rc<Vec<Found>>>,
     open: Vec<Vec<Thread>>,
     seen: HashSet<(u32, u64, u64)>,
     readings: Vec<Reading>,
@@ -260,8 +260,8 @@ impl Run<'_> {
                     self.open[at + 1].push(Thread { state: *to, ..thread.clone() });
                 }
             }
-            for (arg, kind, to) in &state.slots {
-                let found = self.recognise(*kind, at);
+            for (arg, slot, to) in &state.slots {
+                let found = self.recognise(*slot, at);
                 for (end, value) in found.iter() {
                     if let Some(caps) = with(&thread.caps, *arg, value) {
                         self.open[*end].push(Thread { state: *to, caps, ..thread.clone() });
@@ -280,11 +280,11 @@ impl Run<'_> {
         }
     }
 
-    fn recognise(&mut self, kind: Kind, at: usize) -> Rc<Vec<Found>> {
-        match self.found.entry((kind, at)) {
+    fn recognise(&mut self, slot: Slot, at: usize) -> Rc<Vec<Found>> {
+        match self.found.entry((slot, at)) {
             Entry::Occupied(e) => e.get().clone(),
             Entry::Vacant(e) => {
-                e.insert(Rc::new(slots::recognise(kind, self.tokens, at, self.grammar))).clone()
+                e.insert(Rc::new(slots::recognise(slot, self.tokens, at, self.grammar))).clone()
             }
         }
     }
@@ -292,7 +292,8 @@ impl Run<'_> {
     /// Words that carry nothing, at the places where they carry nothing.
     fn skips(&mut self, at: usize, thread: &Thread) {
         let Some(token) = self.tokens.get(at) else { return };
-        if self.lenient {
+        // What leaves out more than half is no reading.
+        if self.lenient && thread.cost as usize * 2 < self.tokens.len() {
             let dropped = push(&thread.dropped, at, at);
             self.open[at + 1].push(Thread { dropped, cost: thread.cost + 1, ..thread.clone() });
         }

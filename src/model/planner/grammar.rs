@@ -86,6 +86,22 @@ pub struct Phrase {
     pub examples: Vec<Example>,
 }
 
+impl Phrase {
+    /// A phrase calls a tool or leans on the conversation, and the latter only as a whole sentence: what "the same"
+    /// would be in the middle of a plan is anyone's guess.
+    fn check(&self) -> Result<(), String> {
+        let first = self.says.first().ok_or("a phrase says nothing")?;
+        let leans = self.meaning.is_some_and(|m| m != Meaning::Scope);
+        if self.tool.is_empty() != self.meaning.is_some() {
+            return Err(format!("the phrase `{first}` needs either a tool or a meaning"));
+        }
+        if leans && !self.alone {
+            return Err(format!("the phrase `{first}` leans on the conversation and must be `alone`"));
+        }
+        Ok(())
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -176,6 +192,7 @@ impl Grammar {
             }
         }
         grammar.index = index;
+        grammar.phrases.iter().try_for_each(Phrase::check)?;
         Ok(grammar)
     }
 

@@ -1,5 +1,6 @@
 //! A sentence to calls, to a question, or to the words that could not be placed.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::Core;
@@ -161,22 +162,35 @@ impl Core {
     /// The examples that share most words with the sentence.
     fn nearest(&self, given: &[Token]) -> Vec<String> {
         let said: HashSet<&str> = given.iter().filter(|t| !t.quoted).map(|t| t.low.as_str()).collect();
+        let index = &self.grammar.index;
         let weight = |word: &str| match word {
-            _ if !said.contains(word) || self.grammar.anywhere.iter().any(|a| a == word) => 0,
-            "to" | "in" | "of" | "is" | "and" | "what" | "by" | "show" | "a" => 1,
+            _ if !said.contains(word) || !index.reserved.contains(word) => 0,
+            _ if self.grammar.anywhere.iter().chain(&self.grammar.openers).any(|a| a == word) => 0,
+            _ if word.len() < 3
+                || self.grammar.numbers.contains_key(word)
+                || word == "what"
+                || word == "show" =>
+            {
+                1
+            }
             _ => 4,
         };
-        let mut ranked: Vec<(u32, &str)> = Vec::new();
+        // Of those that share as much, the shortest.
+        let score = |say: &str| {
+            let words = tokens(say);
+            let different: HashSet<&str> = words.iter().map(|t| t.low.as_str()).collect();
+            (different.into_iter().map(weight).sum::<u32>(), Reverse(words.len()))
+        };
+        let mut ranked = Vec::new();
         for phrase in &self.grammar.phrases {
-            let score = |say: &str| tokens(say).iter().map(|t| weight(&t.low)).sum::<u32>();
             let best = phrase
                 .examples
                 .iter()
                 .map(|e| (score(&e.say), e.say.as_str()))
                 .max_by_key(|(score, _)| *score);
-            ranked.extend(best.filter(|(score, _)| *score >= 4));
+            ranked.extend(best.filter(|((shared, _), _)| *shared > 3));
         }
-        ranked.sort_by(|a, b| b.0.cmp(&a.0));
+        ranked.sort_by_key(|(score, _)| Reverse(*score));
         ranked.into_iter().take(3).map(|(_, say)| say.to_owned()).collect()
     }
 }

@@ -94,6 +94,11 @@ fn build(
             let mut pronouns = Vec::new();
             for (arg, value) in row {
                 match value {
+                    Value::Json(json) if arg == "target" => {
+                        let (kind, name) = json.as_str().and_then(|t| t.split_once('/')).unwrap_or_default();
+                        args.insert("kind".into(), kind.into());
+                        args.insert("name".into(), name.into());
+                    }
                     Value::Json(json) => {
                         args.insert(arg, json);
                     }
@@ -202,7 +207,7 @@ fn spread(clause: &Clause) -> Result<Vec<Vec<(String, Value)>>, Outcome> {
     Ok(rows)
 }
 
-/// What no sentence should mean silently: the same change twice, two sizes for one workload, a namespace said for only some of the changes.
+/// What no sentence should mean silently: the same change twice, two sizes for one workload, a namespace said with only a part of what is to change.
 fn settle(calls: Vec<Call>, grammar: &Grammar) -> Outcome {
     let mut kept: Vec<Call> = Vec::new();
     for call in calls {
@@ -214,16 +219,17 @@ fn settle(calls: Vec<Call>, grammar: &Grammar) -> Outcome {
             kept.push(call);
         }
     }
-    let placed = |c: &&Call| c.args.contains_key("namespace");
-    let needs = |c: &&Call| grammar.is_action(&c.name) && c.name != "undo";
-    let actions: Vec<&Call> = kept.iter().filter(needs).collect();
-    let mut named: Vec<&Json> = actions.iter().filter_map(|c| c.args.get("namespace")).collect();
+    let placed = |c: &Call| ["namespace", "all_namespaces", "id"].iter().any(|a| c.args.contains_key(*a));
+    let open = |c: &Call| !placed(c) && c.name != "undo" && c.name != "changes";
+    let mut named: Vec<&Json> = kept.iter().filter_map(|c| c.args.get("namespace")).collect();
     named.dedup();
-    if let (&[namespace], false) = (named.as_slice(), actions.iter().all(placed)) {
+    if let (&[namespace], true) =
+        (named.as_slice(), kept.iter().any(|c| grammar.is_action(&c.name) && open(c)))
+    {
         let place = namespace.as_str().unwrap_or_default();
         let all = kept.iter().cloned().map(|mut call| {
-            if needs(&&call) {
-                call.args.entry("namespace").or_insert_with(|| namespace.clone());
+            if open(&call) {
+                call.args.insert("namespace".into(), namespace.clone());
             }
             call
         });

@@ -11,7 +11,7 @@ use super::tokens::Token;
 
 /// The type of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum Slot {
     /// One workload: `backend`, `deployment/backend`, `deployment backend`, `backend deployment`, or a pronoun.
     Workload,
     /// One or more workloads: `web, api and worker`.
@@ -22,8 +22,10 @@ pub enum Kind {
     Object,
     /// The plural after a count: "3 backends" is `backend`.
     Plural,
-    /// A pod by its name, after the word itself.
-    ObjectKind,
+    /// Exactly `kind/name`, which sets two arguments: the kind and the name.
+    Target,
+    /// One kind.
+    Kind,
     /// One or more kinds: `pods and services`.
     Kinds,
     Name,
@@ -54,34 +56,35 @@ pub enum Kind {
     PlanId,
 }
 
-impl Kind {
+impl Slot {
     /// The type that templates write as `{arg:name}`.
-    pub fn named(name: &str) -> Option<Kind> {
+    pub fn named(name: &str) -> Option<Slot> {
         Some(match name {
-            "workload" => Kind::Workload,
-            "workloads" => Kind::Workloads,
-            "source" => Kind::Source,
-            "object" => Kind::Object,
-            "plural" => Kind::Plural,
-            "kind" => Kind::ObjectKind,
-            "kinds" => Kind::Kinds,
-            "name" => Kind::Name,
-            "namespace" => Kind::Namespace,
-            "its" => Kind::Its,
-            "count" => Kind::Count,
-            "more" => Kind::More,
-            "fewer" => Kind::Fewer,
-            "percent_more" => Kind::PercentMore,
-            "percent_fewer" => Kind::PercentFewer,
-            "times" => Kind::Times,
-            "number" => Kind::Number,
-            "ordinal" => Kind::Ordinal,
-            "revision" => Kind::Revision,
-            "duration" => Kind::Duration,
-            "selector" => Kind::Selector,
-            "text" => Kind::Text,
-            "pattern" => Kind::Pattern,
-            "plan" => Kind::PlanId,
+            "workload" => Slot::Workload,
+            "workloads" => Slot::Workloads,
+            "source" => Slot::Source,
+            "object" => Slot::Object,
+            "target" => Slot::Target,
+            "plural" => Slot::Plural,
+            "kind" => Slot::Kind,
+            "kinds" => Slot::Kinds,
+            "name" => Slot::Name,
+            "namespace" => Slot::Namespace,
+            "its" => Slot::Its,
+            "count" => Slot::Count,
+            "more" => Slot::More,
+            "fewer" => Slot::Fewer,
+            "percent_more" => Slot::PercentMore,
+            "percent_fewer" => Slot::PercentFewer,
+            "times" => Slot::Times,
+            "number" => Slot::Number,
+            "ordinal" => Slot::Ordinal,
+            "revision" => Slot::Revision,
+            "duration" => Slot::Duration,
+            "selector" => Slot::Selector,
+            "text" => Slot::Text,
+            "pattern" => Slot::Pattern,
+            "plan" => Slot::PlanId,
             _ => return None,
         })
     }
@@ -105,33 +108,34 @@ pub enum Value {
 pub type Found = (usize, Value);
 
 /// Every way in which tokens from `at` on can fill a slot of this type.
-pub fn recognise(kind: Kind, tokens: &[Token], at: usize, grammar: &Grammar) -> Vec<Found> {
+pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> Vec<Found> {
     let r = Reader { tokens, grammar };
-    match kind {
-        Kind::Workload => r.workload(at, |k| k.workload),
-        Kind::Workloads => r.workloads(at),
-        Kind::Source => r.workload(at, |k| k.workload || k.logs),
-        Kind::Object => r.workload(at, |_| true),
-        Kind::Plural => one(at, r.plural(at)),
-        Kind::ObjectKind => r.kind(at).map(|(end, kind)| (end, Value::Json(kind.into()))).collect(),
-        Kind::Kinds => r.kinds(at),
-        Kind::Name => one(at, r.name(at)),
-        Kind::Namespace => one(at, r.name(at).filter(|name| !name.contains('.'))),
-        Kind::Its => r.its(at),
-        Kind::Count => r.count(at, REPLICAS_MAX, "replicas"),
-        Kind::More => r.count(at, REPLICAS_MAX, "replicas"),
-        Kind::Fewer => r.count(at, REPLICAS_MAX, "replicas").into_iter().map(negative).collect(),
-        Kind::PercentMore => r.percent(at, |p| 1.0 + p),
-        Kind::PercentFewer => r.percent(at, |p| 1.0 - p),
-        Kind::Times => r.times(at),
-        Kind::Number => r.count(at, NUMBER_MAX, "lines"),
-        Kind::Ordinal => r.ordinal(at),
-        Kind::Revision => r.revision(at),
-        Kind::Duration => r.duration(at),
-        Kind::Selector => r.selector(at),
-        Kind::Text => r.text(at, true),
-        Kind::Pattern => r.text(at, false),
-        Kind::PlanId => r.plan_id(at),
+    match slot {
+        Slot::Workload => r.workload(at, |k| k.workload),
+        Slot::Workloads => r.workloads(at),
+        Slot::Source => r.workload(at, |k| k.workload || k.logs),
+        Slot::Object => r.workload(at, |_| true),
+        Slot::Target => r.slashed(at, |_| true).map(|value| (at + 1, value)).into_iter().collect(),
+        Slot::Plural => one(at, r.plural(at)),
+        Slot::Kind => r.kind(at).map(|(end, kind)| (end, Value::Json(kind.into()))).collect(),
+        Slot::Kinds => r.kinds(at),
+        Slot::Name => one(at, r.name(at)),
+        Slot::Namespace => one(at, r.name(at).filter(|name| !name.contains('.'))),
+        Slot::Its => r.its(at),
+        Slot::Count => r.count(at, REPLICAS_MAX, "replicas"),
+        Slot::More => r.count(at, REPLICAS_MAX, "replicas"),
+        Slot::Fewer => r.count(at, REPLICAS_MAX, "replicas").into_iter().map(negative).collect(),
+        Slot::PercentMore => r.percent(at, |p| 1.0 + p),
+        Slot::PercentFewer => r.percent(at, |p| 1.0 - p),
+        Slot::Times => r.times(at),
+        Slot::Number => r.count(at, NUMBER_MAX, "lines"),
+        Slot::Ordinal => r.ordinal(at),
+        Slot::Revision => r.revision(at),
+        Slot::Duration => r.duration(at),
+        Slot::Selector => r.selector(at),
+        Slot::Text => r.text(at, true),
+        Slot::Pattern => r.text(at, false),
+        Slot::PlanId => r.plan_id(at),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::slots::Kind;
+use super::slots::Slot;
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub enum Node {
     Seq(Vec<Node>),
     Alt(Vec<Node>),
     Word(String),
-    Slot { arg: String, kind: Kind },
+    Slot { arg: String, slot: Slot },
     Set { arg: String, value: serde_json::Value },
 }
 
@@ -108,9 +108,9 @@ fn slot(inner: &str) -> Result<Node, String> {
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
         return Ok(Node::Set { arg: arg.to_owned(), value });
     }
-    let (arg, kind) = inner.split_once(':').unwrap_or((inner, inner));
-    let kind = Kind::named(kind).ok_or(format!("no slot type `{kind}`"))?;
-    Ok(Node::Slot { arg: arg.to_owned(), kind })
+    let (arg, name) = inner.split_once(':').unwrap_or((inner, inner));
+    let slot = Slot::named(name).ok_or(format!("no slot type `{name}`"))?;
+    Ok(Node::Slot { arg: arg.to_owned(), slot })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod corpus;
 mod grammar;
 mod safety;
 mod talk;
+mod wordings;
 
 use serde_json::{Map, Value as Json};
 

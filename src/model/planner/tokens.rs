@@ -75,6 +75,12 @@ fn inner(body: &str, out: &mut Vec<Token>) {
         out.push(Token::word(value));
         return;
     }
+    if let Some(("replicas", value)) = body.split_once('=')
+        && !value.is_empty()
+    {
+        out.extend(["replicas", "=", value].map(Token::word));
+        return;
+    }
     if let Some(at) = body.find([',', ';'])
         && !body.contains('=')
         && !between_digits(body, at)

@@ -71,7 +71,7 @@ impl Reader<'_> {
     }
 
     /// `deployment/backend`.
-    fn slashed(&self, at: usize, allowed: impl Fn(&KindWords) -> bool) -> Option<Value> {
+    pub fn slashed(&self, at: usize, allowed: impl Fn(&KindWords) -> bool) -> Option<Value> {
         let (kind, name) = self.word(at)?.split_once('/')?;
         let kind = &self.grammar.kinds[*self.grammar.index.kind_words.get(kind)?];
         (allowed(kind) && is_name(name)).then(|| plain(&kind.name, name))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::super::{Planner, Reply};
+use super::super::{Planner, Reply, parse_report};
 use crate::conversation::{About, Conversation, Message, ToolCall, ToolResult};
 
 /// A conversation with the planner, in which the test plays the person and the tools.
@@ -304,4 +304,18 @@ fn call_ids_differ_within_a_conversation() {
         .map(|c| c.id.as_str())
         .collect();
     assert_eq!(ids, ["planner-1", "planner-2", "planner-3"]);
+}
+
+#[test]
+fn the_report_for_kai_parse_holds_calls_a_question_or_what_has_no_place() {
+    let report = |sentence: &str| parse_report(sentence, &Conversation::default());
+    let calls =
+        json!({ "calls": [{ "name": "scale", "arguments": { "workload": "backend", "replicas": 3 } }] });
+    assert_eq!(report("scale backend to 3"), (calls, 0));
+    let (unplaced, code) = report("scale backend to 3 unless traffic drops");
+    assert_eq!((&unplaced["unplaced"], code), (&json!(["unless traffic drops"]), 2));
+    assert_eq!(unplaced["understood"], "scale backend to 3");
+    assert_eq!(unplaced["nearest"][0], "scale backend to 3");
+    let (asked, code) = report("scal backend to 3");
+    assert_eq!((asked["choices"][0]["calls"][0]["name"].as_str(), code), (Some("scale"), 2));
 }

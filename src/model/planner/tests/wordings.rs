@@ -1,0 +1,83 @@
+//! Sentences made from the templates themselves: each is understood, in one way, and means what its phrase says.
+
+use super::super::Core;
+use super::super::parse::Parsed;
+use super::super::slots::Slot;
+use super::super::template::{self, Node};
+use super::alone;
+use super::safety::Random;
+
+fn sample(slot: Slot, random: &mut Random) -> &'static str {
+    let some: &[&str] = match slot {
+        Slot::Workload => &["web", "deployment/web", "deployment web", "web deployment", "the web"],
+        Slot::Workloads => {
+            &["web", "deployment/web", "web and api", "web, api and statefulset/db", "the web app"]
+        }
+        Slot::Source => &["web", "pod/web-1", "pod web-1", "job migrate"],
+        Slot::Object => &["web", "pod web-1", "node/worker-1"],
+        Slot::Target => &["deployment/web", "svc/web", "node/worker-1"],
+        Slot::Plural => &["workers", "proxies"],
+        Slot::Kind => &["deployment", "service", "config map", "pvc"],
+        Slot::Kinds => &["pods", "services and ingresses", "config maps", "sts"],
+        Slot::Name => &["web", "proxy"],
+        Slot::Namespace => &["todo", "prod", "kube-system"],
+        Slot::Its => &["its", "their"],
+        Slot::Count | Slot::More | Slot::Fewer => &["3", "two", "twenty five"],
+        Slot::Number => &["20", "fifty"],
+        Slot::PercentMore | Slot::PercentFewer => &["50%", "20 percent"],
+        Slot::Times => &["2x", "3 times"],
+        Slot::Ordinal => &["2", "second"],
+        Slot::Revision => &["4", "12"],
+        Slot::Duration => &["10m", "two hours", "today"],
+        Slot::Selector => &["app=web", "app=web,tier!=db"],
+        Slot::Text | Slot::Pattern => &["timeout", "\"connection refused\""],
+        Slot::PlanId => &["7f3a", "deadbeef"],
+    };
+    some[random.below(some.len())]
+}
+
+/// One way through a template, in words.
+fn wording<'a>(node: &'a Node, random: &mut Random, out: &mut Vec<String>, slots: &mut Vec<&'a str>) {
+    match node {
+        Node::Seq(items) => items.iter().for_each(|item| wording(item, random, out, slots)),
+        Node::Alt(options) => wording(&options[random.below(options.len())], random, out, slots),
+        Node::Word(word) => out.push(word.clone()),
+        Node::Slot { arg, slot } => {
+            slots.push(arg);
+            out.push(sample(*slot, random).to_owned());
+        }
+        Node::Set { .. } => {}
+    }
+}
+
+#[test]
+fn every_wording_of_every_template_means_one_thing() {
+    let core = Core::get().unwrap();
+    let mut random = Random(0x51_7c_c1_b7);
+    let (mut made, mut wrong) = (0, Vec::new());
+    for phrase in core.grammar.phrases.iter().filter(|p| p.meaning.is_none() && p.follows.is_none()) {
+        for text in &phrase.says {
+            let node = template::parse(text, &core.grammar.fragments).unwrap();
+            for _ in 0..25 {
+                let (mut words, mut slots) = (Vec::new(), Vec::new());
+                wording(&node, &mut random, &mut words, &mut slots);
+                let sentence = words.join(" ");
+                slots.sort_unstable();
+                if slots.windows(2).any(|two| two[0] == two[1])
+                    || sentence.contains("its ")
+                    || sentence.contains("their ")
+                {
+                    continue; // The same thing said twice, or about something that was not said.
+                }
+                made += 1;
+                match alone(&sentence) {
+                    Parsed::Calls { calls, notes }
+                        if notes.is_empty() && calls.iter().all(|c| c.name == phrase.tool) => {}
+                    other => wrong.push(format!("{sentence}\n    of {text}\n    {other:?}")),
+                }
+            }
+        }
+    }
+    println!("{made} wordings");
+    assert!(wrong.is_empty(), "{} of {made} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
