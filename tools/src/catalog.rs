@@ -1,6 +1,7 @@
 //! Every tool that kai has: one file and one line each.
 
 mod changes;
+mod get;
 mod rollout;
 mod scale;
 mod undo;
@@ -15,6 +16,7 @@ pub static TOOLS: &[Tool] = &[
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
     action::<undo::Undo>(),
+    query::<get::Get>(),
     query::<changes::Changes>(),
 ];
 
