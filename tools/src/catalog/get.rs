@@ -40,22 +40,20 @@ pub struct Get {
     pub page: Option<String>,
 }
 
-/// Which objects to keep.
+/// Keep only pods, workloads, nodes and claims that are not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Only {
-    /// Pods, workloads, nodes and claims that are not ready.
     NotReady,
 }
 
-/// How to show them.
+/// How to show them; `images`: which images run, in how many pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     #[default]
     Table,
     Yaml,
-    /// Which images run, in how many pods.
     Images,
 }
 
@@ -163,7 +161,7 @@ impl Get {
 ///
 /// # Errors
 /// `NotFound` with the nearest names when it is not. When namespaces may not be read, it is taken to exist.
-pub(super) async fn must_exist(cluster: &Cluster, namespace: &str) -> Result<(), ToolError> {
+pub(crate) async fn must_exist(cluster: &Cluster, namespace: &str) -> Result<(), ToolError> {
     let kind = builtin("namespace");
     if !matches!(cluster.find(&kind, "", namespace).await, Ok(None)) {
         return Ok(());
