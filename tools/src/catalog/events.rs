@@ -186,7 +186,7 @@ fn merged(listed: &[Value], target: Option<(&str, &str)>, from: Option<i64>) -> 
             }
         }
     }
-    events.sort_by(|a, b| b.0.cmp(&a.0));
+    events.sort_by_key(|(moment, _)| std::cmp::Reverse(*moment));
     events.into_iter().map(|(_, event)| event).collect()
 }
 
