@@ -1,7 +1,11 @@
 //! Every tool that kai has: one file and one line each.
 
 mod changes;
+mod events;
+mod get;
+mod logs;
 mod rollout;
+mod rollout_status;
 mod scale;
 mod undo;
 
@@ -15,6 +19,10 @@ pub static TOOLS: &[Tool] = &[
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
     action::<undo::Undo>(),
+    query::<get::Get>(),
+    query::<logs::Logs>(),
+    query::<events::Events>(),
+    query::<rollout_status::RolloutStatus>(),
     query::<changes::Changes>(),
 ];
 

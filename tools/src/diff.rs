@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::redact;
+
 /// One field that changes. Paths are JSON pointers; list items that have a `name` are addressed by it
 /// (`/spec/template/spec/containers/[name=app]/image`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +14,20 @@ pub struct FieldChange {
     pub before: Option<Value>,
     /// `None`: the field is not there after.
     pub after: Option<Value>,
+}
+
+impl FieldChange {
+    /// The same change as people and models may see it: without the values of secrets.
+    pub fn masked(self) -> Self {
+        let secret = self.path.split(['/', '=', ']']).any(redact::is_secret_name);
+        let mask = |value: Option<Value>| {
+            value.map(|v| if secret { redact::MASK.into() } else { redact::object(&v) }).map(|v| match v {
+                Value::String(s) => Value::String(redact::text(&s)),
+                other => other,
+            })
+        };
+        Self { before: mask(self.before), after: mask(self.after), path: self.path }
+    }
 }
 
 /// Fields that change with every write, or that only the cluster writes: no part of a change that a person asked for.

@@ -116,6 +116,22 @@ fn table_text(table: &Table, out: &mut String) {
     }
 }
 
+/// How long ago an RFC 3339 moment was, in its largest whole unit: `45s`, `12m`, `3h`, `5d`. Empty when it is none.
+pub fn age(then: &str, now: jiff::Timestamp) -> String {
+    then.parse::<jiff::Timestamp>()
+        .map_or_else(|_| String::new(), |t| length(now.as_second() - t.as_second()))
+}
+
+/// A length of time as people say it; the unit changes where the next smaller one has become noise.
+pub fn length(seconds: i64) -> String {
+    match seconds.max(0) {
+        s if s < 120 => format!("{s}s"),
+        s if s < 7200 => format!("{}m", s / 60),
+        s if s < 172_800 => format!("{}h", s / 3600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
 /// A value as YAML.
 pub fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).unwrap_or_default()
@@ -160,6 +176,16 @@ mod tests {
         assert!(text.contains("4960 more"), "{text}");
         let long = "é".repeat(20_000);
         assert!(bounded(&long, 8000).len() < 8100);
+    }
+
+    #[test]
+    fn ages() {
+        let now = "2026-11-21T04:00:00Z".parse().unwrap();
+        assert_eq!(age("2026-11-21T03:59:15Z", now), "45s");
+        assert_eq!(age("2026-11-19T04:00:00Z", now), "2d");
+        assert_eq!(age("", now), "");
+        assert_eq!(length(-3), "0s");
+        assert_eq!(length(7199), "119m");
     }
 
     #[test]

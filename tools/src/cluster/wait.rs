@@ -200,7 +200,10 @@ pub async fn wait(
 }
 
 /// The workload and its pods, in two requests one after the other (the first says which pods).
-async fn look(
+///
+/// # Errors
+/// When either may not be read.
+pub async fn look(
     cluster: &Cluster,
     kind: &ApiKind,
     object: &ObjectRef,

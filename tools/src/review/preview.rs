@@ -13,7 +13,6 @@ use crate::error::ToolError;
 use crate::journal::{Kept, Touched, sha256};
 use crate::plan::{Change, Does, Plan, WriteRequest};
 use crate::policy::{self, Decision, Facts, Policy};
-use crate::redact;
 use crate::tool::Context;
 
 /// Dry runs that are sent side by side.
@@ -150,7 +149,7 @@ async fn step(
             after: Kept::of(&c.path, c.after.as_ref()),
         })
         .collect();
-    let shown = changes.into_iter().map(masked).collect();
+    let shown = changes.into_iter().map(FieldChange::masked).collect();
     let view = StepView { object: change.object.clone(), changes: shown, lines, owners };
     Ok((Step { change, request, touched, hold }, view))
 }
@@ -212,17 +211,6 @@ fn scale_of(change: &Change, replicas: i64) -> Value {
         "metadata": {"name": meta("name"), "namespace": meta("namespace"), "uid": meta("uid"), "resourceVersion": meta("resourceVersion")},
         "spec": {"replicas": replicas},
     })
-}
-
-fn masked(change: FieldChange) -> FieldChange {
-    let secret = change.path.split(['/', '=', ']']).any(redact::is_secret_name);
-    let mask = |value: Option<Value>| {
-        value.map(|v| if secret { json!(redact::MASK) } else { redact::object(&v) }).map(|v| match v {
-            Value::String(s) => Value::String(redact::text(&s)),
-            other => other,
-        })
-    };
-    FieldChange { before: mask(change.before), after: mask(change.after), path: change.path }
 }
 
 /// SHA-256 over all that an approval is about, and nothing that moves by itself (versions, clocks, room on nodes).

@@ -1,0 +1,356 @@
+//! Reads what `get` shows: tables as the API server prints them, or whole objects, page by page and bounded.
+
+use serde_json::Value;
+
+use super::{Get, Only, Output, images, must_exist, state};
+use crate::cluster::Cluster;
+use crate::cluster::read::{Listed, Listing, encode};
+use crate::cluster::resolve::nearest;
+use crate::error::ToolError;
+use crate::object::{ApiKind, is_object_name, items, text};
+use crate::redact;
+use crate::report::age;
+use crate::sanitize;
+
+/// Server-side tables, with the plain list for servers that do not print.
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+/// Most objects that are looked through for those that are not ready, or for their images.
+const MOST_SEEN: usize = 20_000;
+const PAGE: usize = 500;
+
+/// What was found of one kind.
+pub(super) struct Found {
+    pub kind: ApiKind,
+    pub what: What,
+    /// How many there are in all, when that is known.
+    pub total: Option<usize>,
+    /// Whether every object was looked at.
+    pub complete: bool,
+    /// Where to go on.
+    pub next: Option<String>,
+}
+
+/// The shapes of what was found.
+pub(super) enum What {
+    Rows { columns: Vec<String>, rows: Vec<Row> },
+    Objects(Vec<Value>),
+    Images(images::Images),
+}
+
+/// One object as a row; cells are cleaned and redacted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub namespace: String,
+    pub name: String,
+    pub cells: Vec<String>,
+}
+
+impl Found {
+    pub fn is_empty(&self) -> bool {
+        match &self.what {
+            What::Rows { rows, .. } => rows.is_empty(),
+            What::Objects(objects) => objects.is_empty(),
+            What::Images(images) => images.is_empty(),
+        }
+    }
+}
+
+/// One call of `get`, on its way.
+pub(super) struct Fetch<'a> {
+    pub cluster: &'a Cluster,
+    pub query: &'a Get,
+    /// `None`: every namespace.
+    pub namespace: Option<&'a str>,
+    pub now: jiff::Timestamp,
+}
+
+impl Fetch<'_> {
+    /// Everything that was asked for of one kind.
+    pub async fn kind(&self, kind: &ApiKind) -> Result<Found, ToolError> {
+        if let Some(name) = self.query.name.as_deref().filter(|n| !is_object_name(n)) {
+            let shown = sanitize::line(name);
+            return Err(ToolError::Invalid(format!("`{shown}` cannot be the name of a {}", kind.singular)));
+        }
+        let found = match self.query.output.unwrap_or_default() {
+            Output::Images => self.images(kind).await,
+            Output::Yaml => self.objects(kind).await,
+            Output::Table if self.fields().is_empty() => self.table(kind).await,
+            Output::Table => self.projected(kind).await,
+        };
+        match (found, self.query.name.as_deref()) {
+            (Ok(found), Some(name)) if found.is_empty() && self.query.only.is_none() => {
+                Err(self.no_such(kind, name).await)
+            }
+            (Err(ToolError::NotFound { .. }), Some(name)) => Err(self.no_such(kind, name).await),
+            (Err(ToolError::Api { status: 410, .. }), _) => {
+                Err(ToolError::Invalid("this page handle is too old: ask again without `page`".into()))
+            }
+            (found, _) => found,
+        }
+    }
+
+    fn fields(&self) -> &[String] {
+        self.query.fields.as_deref().unwrap_or(&[])
+    }
+
+    /// The name as a field selector, where one name may stand in several namespaces.
+    fn named(&self) -> Option<String> {
+        self.query.name.as_ref().map(|n| format!("metadata.name={n}"))
+    }
+
+    async fn table(&self, kind: &ApiKind) -> Result<Found, ToolError> {
+        let mut rows = Vec::new();
+        let (mut seen, mut kept) = (0, 0);
+        let limit = self.query.limit();
+        let only = self.query.only == Some(Only::NotReady);
+        let mut next = self.query.page.clone();
+        loop {
+            let page = if only { PAGE } else { limit };
+            let mut path = format!("{}?limit={page}", kind.collection(self.namespace));
+            for (key, value) in [
+                ("labelSelector", &self.query.selector),
+                ("fieldSelector", &self.named()),
+                ("continue", &next),
+            ] {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{key}={}", encode(value)));
+                }
+            }
+            let answer = self.cluster.get_as(&path, TABLE).await?;
+            let (columns, found) = rows_of(&answer, self.now);
+            seen += found.len();
+            next = Some(text(&answer, "/metadata/continue").to_string()).filter(|c| !c.is_empty());
+            for row in found {
+                if only && state::of(&kind.singular, &columns, &row).is_none_or(|s| s.good) {
+                    continue;
+                }
+                kept += 1;
+                if rows.len() < limit {
+                    rows.push(row);
+                }
+            }
+            if only && next.is_some() && seen < MOST_SEEN {
+                continue;
+            }
+            let remaining = answer.pointer("/metadata/remainingItemCount").and_then(Value::as_u64);
+            let complete = next.is_none();
+            let total = match (only, complete, remaining) {
+                (true, ..) => Some(kept),
+                (_, true, _) => Some(seen),
+                (.., remaining) => remaining.map(|r| seen + r as usize),
+            };
+            let next = next.filter(|_| !only);
+            // On a later page the total is not what was seen here and what is left.
+            let total = total.filter(|_| self.query.page.is_none());
+            return Ok(Found {
+                kind: kind.clone(),
+                what: What::Rows { columns, rows },
+                total,
+                complete,
+                next,
+            });
+        }
+    }
+
+    async fn list(&self, kind: &ApiKind, limit: usize) -> Result<Listed, ToolError> {
+        let what = Listing {
+            labels: self.query.selector.clone(),
+            fields: self.named(),
+            limit: Some(limit),
+            page: self.query.page.clone(),
+        };
+        let mut listed = self.cluster.list(kind, self.namespace, &what).await?;
+        // Items of a list do not say their kind, and redaction looks at it.
+        let version = match kind.group.as_str() {
+            "" => kind.version.clone(),
+            group => format!("{group}/{}", kind.version),
+        };
+        for item in listed.items.iter_mut().filter_map(Value::as_object_mut) {
+            item.shift_insert(0, "kind".into(), kind.kind.clone().into());
+            item.shift_insert(0, "apiVersion".into(), version.clone().into());
+        }
+        Ok(listed)
+    }
+
+    async fn objects(&self, kind: &ApiKind) -> Result<Found, ToolError> {
+        let listed = self.list(kind, self.query.limit()).await?;
+        let objects: Vec<Value> = listed.items.iter().map(redact::object).collect();
+        Ok(self.found(kind, &listed, What::Objects(objects)))
+    }
+
+    async fn projected(&self, kind: &ApiKind) -> Result<Found, ToolError> {
+        let listed = self.list(kind, self.query.limit()).await?;
+        let fields = self.fields();
+        let mut columns = vec!["NAME".to_string()];
+        columns.extend(fields.iter().map(|f| sanitize::line(f)));
+        let rows = listed.items.iter().map(|item| projected_row(&redact::object(item), fields)).collect();
+        Ok(self.found(kind, &listed, What::Rows { columns, rows }))
+    }
+
+    async fn images(&self, kind: &ApiKind) -> Result<Found, ToolError> {
+        let listed = self.list(kind, MOST_SEEN).await?;
+        let what = What::Images(images::of(&kind.singular, &listed.items));
+        Ok(self.found(kind, &listed, what))
+    }
+
+    fn found(&self, kind: &ApiKind, listed: &Listed, what: What) -> Found {
+        let complete = listed.next.is_none();
+        let rest = if complete { Some(0) } else { listed.remaining };
+        let total = rest.filter(|_| self.query.page.is_none()).map(|r| listed.items.len() + r as usize);
+        Found { kind: kind.clone(), what, total, complete, next: listed.next.clone() }
+    }
+
+    /// Why there is nothing of that name, with what may have been meant.
+    async fn no_such(&self, kind: &ApiKind, name: &str) -> ToolError {
+        let namespace = self.namespace.filter(|_| kind.namespaced);
+        if let Some(namespace) = namespace
+            && let Err(e) = must_exist(self.cluster, namespace).await
+        {
+            return e;
+        }
+        let mut similar = Vec::new();
+        if namespace.is_some() {
+            let what = Listing { fields: self.named(), limit: Some(3), ..Listing::default() };
+            if let Ok(elsewhere) = self.cluster.list(kind, None, &what).await {
+                let places = elsewhere.items.iter().map(|l| sanitize::line(text(l, "/metadata/namespace")));
+                similar.extend(places.map(|n| format!("{}/{name} in {n}", kind.singular)));
+            }
+        }
+        if similar.is_empty() {
+            let names = self.cluster.names(kind, namespace).await;
+            similar = nearest(name, names.iter().map(String::as_str));
+        }
+        let place = namespace.map(|n| format!(" in namespace {n}")).unwrap_or_default();
+        ToolError::NotFound { message: format!("there is no {} `{name}`{place}", kind.singular), similar }
+    }
+}
+
+fn clean(cell: &str) -> String {
+    sanitize::line(&redact::text(cell))
+}
+
+/// The columns that people look at, and the rows, of a server-side table; of a plain list, names and ages.
+fn rows_of(answer: &Value, now: jiff::Timestamp) -> (Vec<String>, Vec<Row>) {
+    let row = |object: &Value, cells: Vec<String>| Row {
+        namespace: clean(text(object, "/metadata/namespace")),
+        name: clean(text(object, "/metadata/name")),
+        cells,
+    };
+    if text(answer, "/kind") != "Table" {
+        let rows = items(answer, "/items").iter().map(|item| {
+            let born = age(text(item, "/metadata/creationTimestamp"), now);
+            row(item, vec![clean(text(item, "/metadata/name")), born])
+        });
+        return (vec!["NAME".into(), "AGE".into()], rows.collect());
+    }
+    let shown: Vec<(usize, String)> = items(answer, "/columnDefinitions")
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.get("priority").and_then(Value::as_i64).unwrap_or(0) == 0)
+        .map(|(i, c)| (i, clean(&text(c, "/name").to_uppercase())))
+        .collect();
+    let rows = items(answer, "/rows").iter().map(|r| {
+        let cells = items(r, "/cells");
+        let cells = shown.iter().map(|(i, _)| clean(&cell(cells.get(*i)))).collect();
+        row(r.get("object").unwrap_or(&Value::Null), cells)
+    });
+    let rows = rows.collect();
+    (shown.into_iter().map(|(_, name)| name).collect(), rows)
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(s)) => s.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn projected_row(item: &Value, fields: &[String]) -> Row {
+    let name = clean(text(item, "/metadata/name"));
+    let mut cells = vec![name.clone()];
+    for field in fields {
+        let path: Vec<&str> = field.trim_start_matches('.').split('.').collect();
+        let mut values = Vec::new();
+        project(item, &path, &mut values);
+        cells.push(if values.is_empty() { "-".into() } else { clean(&values.join(",")) });
+    }
+    Row { namespace: clean(text(item, "/metadata/namespace")), name, cells }
+}
+
+/// Collects what stands at a dotted path. Lists are walked through (`spec.containers.image`, `[*]` or not), and keys
+/// may themselves have dots (`metadata.labels.app.kubernetes.io/name`).
+fn project(value: &Value, path: &[&str], out: &mut Vec<String>) {
+    match (value, path) {
+        (Value::Array(list), _) => {
+            let index = path.first().and_then(|p| p.parse::<usize>().ok());
+            match index {
+                Some(i) => list.get(i).into_iter().for_each(|v| project(v, &path[1..], out)),
+                None => list.iter().for_each(|v| project(v, path, out)),
+            }
+        }
+        (Value::Null, _) => {}
+        (_, []) => out.push(cell(Some(value))),
+        (Value::Object(map), _) => {
+            for taken in 1..=path.len() {
+                let key = path[..taken].join(".");
+                let key = key.strip_suffix("[*]").or(key.strip_suffix("[]")).unwrap_or(&key);
+                if let Some(inner) = map.get(key) {
+                    return project(inner, &path[taken..], out);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn now() -> jiff::Timestamp {
+        "2026-11-21T04:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_server_table_keeps_what_people_look_at() {
+        let answer = json!({"kind": "Table",
+            "columnDefinitions": [{"name": "Name", "priority": 0}, {"name": "Restarts"}, {"name": "IP", "priority": 1}, {"name": "Age", "priority": 0}],
+            "rows": [{"cells": ["web-1\u{1b}[2J", 3, "10.0.0.1", "5d"], "object": {"metadata": {"name": "web-1", "namespace": "todo"}}}]});
+        let (columns, rows) = rows_of(&answer, now());
+        assert_eq!(columns, ["NAME", "RESTARTS", "AGE"]);
+        assert_eq!(rows[0].cells, ["web-1\\u{1b}[2J", "3", "5d"]);
+        assert_eq!((rows[0].namespace.as_str(), rows[0].name.as_str()), ("todo", "web-1"));
+    }
+
+    #[test]
+    fn a_server_that_does_not_print_still_gives_names_and_ages() {
+        let list = json!({"kind": "FooList", "items": [{"metadata": {"name": "a", "creationTimestamp": "2026-11-19T04:00:00Z"}}]});
+        let (columns, rows) = rows_of(&list, now());
+        assert_eq!(columns, ["NAME", "AGE"]);
+        assert_eq!(rows[0].cells, ["a", "2d"]);
+    }
+
+    #[test]
+    fn dotted_paths() {
+        let pod = json!({"metadata": {"name": "p", "labels": {"app.kubernetes.io/name": "web"}}, "spec": {"nodeName": "n1",
+            "containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "y:2"}]}, "status": {"ready": true}});
+        let at = |path: &str| projected_row(&pod, &[path.to_string()]).cells[1].clone();
+        assert_eq!(at("spec.nodeName"), "n1");
+        assert_eq!(at(".spec.containers[*].image"), "x:1,y:2");
+        assert_eq!(at("spec.containers.1.image"), "y:2");
+        assert_eq!(at("metadata.labels.app.kubernetes.io/name"), "web");
+        assert_eq!(at("status.ready"), "true");
+        assert_eq!(at("status.nothing.here"), "-");
+    }
+
+    #[test]
+    fn fields_of_a_secret_have_no_values() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"p": "Y2FuYXJ5"}});
+        let row = projected_row(&redact::object(&secret), &["data".into(), "data.p".into()]);
+        assert!(!row.cells.concat().contains("Y2FuYXJ5"), "{row:?}");
+        assert_eq!(row.cells[2], "[6 bytes, not shown]");
+    }
+}
