@@ -51,7 +51,7 @@ fn a_client_that_cannot_ask(world: &World) {
     assert_eq!(world.deployment(), before, "an approval alone changes nothing");
     let applied = client.call("apply_plan", json!({"plan_id": id}));
     assert_eq!(applied.data["outcome"], "applied", "{applied:?}");
-    assert!(!applied.failed && applied.text.contains("Scaled backend from 2 to 3"), "{applied:?}");
+    assert!(!applied.failed && applied.text.contains("Scaled deployment/backend from 2 to 3"), "{applied:?}");
     assert!(applied.progress_rises(), "{applied:?}");
     assert_eq!(world.replicas(), 3);
 
@@ -139,9 +139,19 @@ fn forms(world: &World, version: &str) {
 
     // The plan that a form was not enough for takes a person who types the name.
     world.approve(&destructive.plan(), "backend");
-    let stale = client.call("apply_plan", json!({"plan_id": destructive.plan()}));
-    assert!(stale.failed, "the Deployment moved since the preview: {stale:?}");
-    assert_eq!(world.replicas(), 2);
+    let applied = client.call("apply_plan", json!({"plan_id": destructive.plan()}));
+    assert_eq!(applied.data["outcome"], "applied", "{applied:?}");
+    assert_eq!(world.replicas(), 0);
+    world.scale(2);
+
+    // What was approved is not applied to a Deployment that has moved.
+    let mut client = Client::start(world, &json!({"version": version}), &[]);
+    let preview = client.call("scale", json!({"workload": "backend", "by": 1}));
+    world.approve(&preview.plan(), "y");
+    world.scale(4);
+    let stale = client.call("apply_plan", json!({"plan_id": preview.plan()}));
+    assert!(stale.failed && world.replicas() == 4, "{stale:?}");
+    world.scale(2);
 }
 
 /// Asking in rounds: the client holds the seal between them, and can do nothing else with it.
