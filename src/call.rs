@@ -161,7 +161,8 @@ pub async fn apply(settings: &Settings, terminal: &mut Terminal, said: &str) -> 
     let from_file = path.exists();
     let plan = if from_file { read_plan(path).map_err(usage)? } else { store.load(said)? };
     still_usable(&plan, settings)?;
-    let done = carry_out(settings, terminal, &plan, None).await?;
+    let stop = terminal.stop.clone();
+    let done = carry_out(settings, terminal, &plan, None, stop).await?;
     let applied = done.iter().any(|d| matches!(d, Done::Applied(_)));
     if applied && !from_file {
         store.take(&plan.view.id)?;
@@ -200,6 +201,7 @@ pub async fn carry_out(
     front: &mut impl Front,
     plan: &SavedPlan,
     answer: Option<Answer>,
+    stop: Stop,
 ) -> Result<Vec<Done>, Failure> {
     let mut options = settings.connect.clone();
     if let Some(asked) =
@@ -215,7 +217,7 @@ pub async fn carry_out(
         options.context = Some(plan.context.clone());
     }
     options.namespace = Some(plan.namespace.clone());
-    let bench = connect::connect(settings, options, Stop::never()).await?;
+    let bench = connect::connect(settings, options, stop).await?;
     let calls: Vec<Call> =
         plan.calls.iter().map(|c| Call { tool: c.tool.clone(), arguments: c.arguments.clone() }).collect();
     let request = Request { calls: &calls, words: &plan.words, now: plan.now };

@@ -4,7 +4,7 @@ use kai_tools::Cluster;
 use kai_tools::cluster::wait::Stop;
 use kai_tools::cluster::{ConnectOptions, contexts};
 use kai_tools::journal::Journal;
-use kai_tools::policy::Mode;
+use kai_tools::policy::{Mode, Policy};
 use kai_tools::store::Store;
 
 use crate::error::Failure;
@@ -42,6 +42,19 @@ pub async fn connect(
         dry_run: settings.dry_run,
         stop,
     })
+}
+
+/// The rules of the context that the settings name, without connecting to it.
+///
+/// # Errors
+/// When the kubeconfig cannot be read.
+pub fn policy(settings: &Settings) -> Result<Policy, Failure> {
+    let options = &settings.connect;
+    let context = match &options.context {
+        None if !options.kubeconfig.is_empty() => contexts(&options.kubeconfig)?.1,
+        named => named.clone(),
+    };
+    Ok(settings.policy(context.as_deref().unwrap_or("in-cluster")))
 }
 
 /// The journal, which needs no cluster.

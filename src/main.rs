@@ -9,6 +9,7 @@ mod connect;
 mod conversation;
 mod error;
 mod execute;
+mod mcp;
 mod model;
 mod prompt;
 mod settings;
@@ -23,7 +24,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, McpCommand};
 use error::{ExitStatus, Failure};
 use settings::Settings;
 use terminal::Terminal;
@@ -122,6 +123,10 @@ async fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<E
         Some(Command::Approve { plan }) => call::approve(settings, terminal, plan.as_deref()).await,
         Some(Command::Undo { plan }) => call::undo(settings, terminal, plan.as_deref()).await,
         Some(Command::Log { since, limit }) => call::log(settings, terminal, since, limit),
+        Some(Command::Mcp { command: None }) => mcp::serve(settings, terminal).await,
+        Some(Command::Mcp { command: Some(McpCommand::Config { editor }) }) => {
+            mcp::print_config(settings, terminal, &cli.global, &editor)
+        }
         Some(Command::Config) => Ok(terminal.settings(settings)),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "kai", &mut std::io::stdout());

@@ -170,6 +170,11 @@ impl Terminal {
     }
 }
 
+/// A preview as plain text, for those who read it elsewhere.
+pub fn plain_preview(view: &View) -> String {
+    preview::render(view, Style { color: false }, 100)
+}
+
 /// Prints a failure before there are settings.
 pub fn print_failure(failure: &Failure) {
     eprintln!("error: {}", kai_tools::sanitize::clean(&failure.message, true));

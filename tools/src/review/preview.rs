@@ -38,13 +38,17 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
             hint: policy::READ_ONLY_HINT.into(),
         });
     }
-    let dry_runs = stream::iter(plan.changes.iter().map(|change| async move {
-        let request = change.request();
-        let (answer, may) = tokio::join!(write::dry_run(cluster, &request), may(cluster, change));
-        (request, answer, may)
-    }))
-    .buffered(SIDE_BY_SIDE)
-    .collect::<Vec<_>>();
+    // A list, not a lazy iterator: its closure would be held across an await, which no `Send` future may do.
+    let dry_runs: Vec<_> = plan
+        .changes
+        .iter()
+        .map(|change| async move {
+            let request = change.request();
+            let (answer, may) = tokio::join!(write::dry_run(cluster, &request), may(cluster, change));
+            (request, answer, may)
+        })
+        .collect();
+    let dry_runs = stream::iter(dry_runs).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
     let (identity, around, answers) = tokio::join!(cluster.identity(), look(cluster, &plan), dry_runs);
     let identity = identity?;
     let mut steps = Vec::new();

@@ -1,0 +1,127 @@
+//! What the server lists: the catalogue as it is, and `apply_plan`, which belongs to this front alone.
+
+use std::sync::Arc;
+
+use kai_tools::ToolError;
+use kai_tools::catalog;
+use kai_tools::tool::Effect;
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The tool that applies a plan which a person approved.
+pub const APPLY_PLAN: &str = "apply_plan";
+
+const APPLY_PLAN_TEXT: &str = "Apply a plan that another tool previewed, after a person approved it with \
+`kai approve <plan_id>` in a terminal. Works once per plan; without the approval it changes nothing.";
+const ACTION_TEXT: &str =
+    " Answers with a preview and a plan id; nothing changes until a person has approved that plan.";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApplyPlan {
+    plan_id: String,
+}
+
+fn apply_plan_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"plan_id": {"type": "string", "description": "The id that the preview gave."}},
+        "required": ["plan_id"],
+        "additionalProperties": false
+    })
+}
+
+/// The plan that the arguments of `apply_plan` name.
+///
+/// # Errors
+/// [`ToolError::Invalid`] when they name none.
+pub fn plan_id(arguments: Value) -> Result<String, ToolError> {
+    serde_json::from_value::<ApplyPlan>(arguments)
+        .map(|a| a.plan_id)
+        .map_err(|e| ToolError::Invalid(kai_tools::sanitize::line(&format!("{APPLY_PLAN}: {e}"))))
+}
+
+/// The tools as the protocol tells them. Where nothing may be changed, only those that read are listed; the others are
+/// refused by the gate if they are called all the same.
+pub fn list(read_only: bool) -> Vec<Tool> {
+    let mut all: Vec<Tool> =
+        catalog::TOOLS.iter().filter(|t| !read_only || t.effect == Effect::Reads).map(listed).collect();
+    if !read_only {
+        let about =
+            ToolAnnotations::new().read_only(false).destructive(true).idempotent(false).open_world(false);
+        all.push(
+            Tool::new(APPLY_PLAN, APPLY_PLAN_TEXT, object(apply_plan_schema()))
+                .with_title(title(APPLY_PLAN))
+                .with_annotations(about),
+        );
+    }
+    all
+}
+
+fn listed(tool: &kai_tools::tool::Tool) -> Tool {
+    let (reads, destructive) = match tool.effect {
+        Effect::Reads => (true, false),
+        Effect::Changes { destructive } => (false, destructive),
+    };
+    let text = if reads { tool.description() } else { format!("{}{ACTION_TEXT}", tool.description()) };
+    let about =
+        ToolAnnotations::new().read_only(reads).destructive(destructive).idempotent(reads).open_world(false);
+    Tool::new(tool.name, text, object(tool.schema())).with_title(title(tool.name)).with_annotations(about)
+}
+
+fn object(schema: Value) -> Arc<JsonObject> {
+    Arc::new(if let Value::Object(map) = schema { map } else { JsonObject::new() })
+}
+
+/// `rollout_status` as `Rollout status`.
+fn title(name: &str) -> String {
+    let mut words = name.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+/// Whether a tool of the catalogue reads and does nothing else.
+pub fn only_reads(name: &str) -> bool {
+    catalog::find(name).is_some_and(|t| t.effect == Effect::Reads)
+}
+
+/// What to say about a name that is no tool.
+pub fn unknown(name: &str) -> String {
+    let names: Vec<String> = list(false).into_iter().map(|t| t.name.into_owned()).collect();
+    format!("There is no tool `{}`; there are {}.", kai_tools::sanitize::line(name), names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_agree_with_what_the_tools_do() {
+        for tool in list(false) {
+            let about = tool.annotations.clone().unwrap();
+            assert_eq!(about.read_only_hint, Some(only_reads(&tool.name)), "{}", tool.name);
+            assert_eq!(about.open_world_hint, Some(false));
+            assert!(tool.description.as_ref().is_some_and(|d| d.len() > 20 && d.is_ascii()), "{}", tool.name);
+            assert_eq!(tool.input_schema["additionalProperties"], json!(false), "{}", tool.name);
+        }
+        let apply = list(false).pop().unwrap();
+        assert!(apply.name == APPLY_PLAN && apply.annotations.unwrap().is_destructive());
+    }
+
+    #[test]
+    fn what_is_read_only_lists_nothing_that_changes() {
+        assert!(!list(true).is_empty());
+        assert!(list(true).iter().all(|t| only_reads(&t.name)));
+    }
+
+    #[test]
+    fn a_plan_id_and_nothing_else() {
+        assert_eq!(plan_id(json!({"plan_id": "7f3a"})).unwrap(), "7f3a");
+        for bad in [json!({}), json!({"plan_id": 3}), json!({"plan_id": "7f3a", "approved": true})] {
+            assert!(plan_id(bad).is_err());
+        }
+    }
+}
