@@ -112,6 +112,10 @@ fn yes() -> bool {
 pub struct Example {
     pub say: String,
     #[serde(default)]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "examples are data for people and for the tests that run each of them")
+    )]
     pub calls: Vec<(String, Value)>,
 }
 
