@@ -95,6 +95,9 @@ impl Phrase {
         if self.tool.is_empty() != self.meaning.is_some() {
             return Err(format!("the phrase `{first}` needs either a tool or a meaning"));
         }
+        if let Some(example) = self.examples.iter().find(|e| e.calls.is_empty()) {
+            return Err(format!("the example `{}` does not say its calls", example.say));
+        }
         if leans && !self.alone {
             return Err(format!("the phrase `{first}` leans on the conversation and must be `alone`"));
         }
@@ -111,11 +114,6 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct Example {
     pub say: String,
-    #[serde(default)]
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "examples are data for people and for the tests that run each of them")
-    )]
     pub calls: Vec<(String, Value)>,
 }
 

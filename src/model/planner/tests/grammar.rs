@@ -60,6 +60,10 @@ fn a_grammar_that_is_wrong_is_refused_with_the_place() {
         ("[[phrase]]\ntool = \"get\"\nsays = [\"show <nothing>\"]", "nothing"),
         ("[[phrase]]\ntool = \"get\"\nsays = [\"show (a | b\"]", "missing"),
         ("[[phrase]]\ntool = \"get\"\nsays = []", "says nothing"),
+        (
+            "[[phrase]]\ntool = \"get\"\nsays = [\"show\"]\nexamples = [{ say = \"show\", calls = [] }]",
+            "does not say its calls",
+        ),
         ("[[phrase]]\nsays = [\"show\"]", "either a tool or a meaning"),
         ("[[phrase]]\nmeaning = \"same\"\nsays = [\"same\"]", "alone"),
         ("[[phrase]]\ntool = \"get\"\nsays = [\"show\"]\nwhen = 1", "when"),
