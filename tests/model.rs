@@ -1,5 +1,7 @@
 //! The model path, driven by a scripted endpoint: the same job as the planner's, and what happens when the endpoint fails.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 use std::process::{Command, Output, Stdio};
 
 use kai_evals::cluster::build::{Tool, go_tool};

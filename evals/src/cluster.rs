@@ -2,7 +2,7 @@
 //!
 //! Each cluster has a name and a state folder; what is in `state.json` there is enough to use the
 //! cluster and to end it, also after the process that started it was killed. [`Cluster`] is one that
-//! is up. The providers are [`local`] (plain processes and simulated nodes) and `kind` (containers).
+//! is up. The providers are `local` (plain processes and simulated nodes) and `kind` (containers).
 
 pub mod build;
 pub mod folder;
