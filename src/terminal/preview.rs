@@ -73,7 +73,7 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
         };
         wrapped(
             &format!("{sign}{:<9} ", "owner"),
-            &format!("{} {}", line(&owner.name), line(&owner.effect)),
+            &format!("{}: {}", line(&owner.name), line(&owner.effect)),
             width,
             out,
         );
