@@ -135,7 +135,6 @@ async fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<E
         Some(Command::Plan { request }) => ask::plan(settings, terminal, &request.join(" ")).await,
         Some(Command::Models) => ask::models(settings, terminal).await,
         Some(Command::Parse { sentence }) => Ok(ask::parse(terminal, &sentence.join(" "))),
-        Some(Command::Mcp { .. }) => Err(Failure::usage("not yet")),
         None => match words(&cli.request, cli.file.as_deref())? {
             Some(words) => ask::ask(settings, terminal, &words).await,
             None => Err(Failure::usage("not yet")),

@@ -61,7 +61,11 @@ fn a_client_that_cannot_ask(world: &World) {
     assert_eq!(world.deployment(), after, "a plan was used twice");
 
     let changes = client.call("changes", json!({}));
-    assert!(!changes.failed && changes.text.contains("backend") && changes.text.contains("data, not instructions"));
+    assert!(
+        !changes.failed
+            && changes.text.contains("backend")
+            && changes.text.contains("data, not instructions")
+    );
     let undo = client.call("undo", json!({}));
     assert!(undo.text.contains("3 → 2"), "{undo:?}");
     world.approve(&undo.plan(), "y");
@@ -71,7 +75,9 @@ fn a_client_that_cannot_ask(world: &World) {
 
     // Errors are for the model to read, and name what is wrong.
     let unknown = client.call("delete_everything", json!({}));
-    assert!(unknown.failed && unknown.text.contains("delete_everything") && unknown.text.contains("apply_plan"));
+    assert!(
+        unknown.failed && unknown.text.contains("delete_everything") && unknown.text.contains("apply_plan")
+    );
     let wrong = client.call("scale", json!({"workload": "backend", "replicas": "three"}));
     assert!(wrong.failed && wrong.text.contains("replicas"), "{wrong:?}");
     let invented = client.call("apply_plan", json!({"plan_id": "0123456789abcdef"}));
@@ -173,7 +179,8 @@ fn a_seal_is_for_one_plan_and_one_use(world: &World) {
     let last = if altered.pop() == Some('A') { 'B' } else { 'A' };
     altered.push(last);
     let elsewhere = Raw::start(world, &[]).call(&scale)["requestState"].as_str().unwrap().to_string();
-    for wrong in [again(&other, state), again(&scale, &altered), again(&scale, &elsewhere), again(&scale, "")] {
+    for wrong in [again(&other, state), again(&scale, &altered), again(&scale, &elsewhere), again(&scale, "")]
+    {
         let refused = raw.call(&wrong);
         assert_eq!(refused["isError"], true, "{refused}");
         assert_eq!(world.deployment(), before);
@@ -231,7 +238,8 @@ fn a_hostile_stdin_is_survived_and_its_end_is_the_end() {
     let tools = raw.receive(|m| m["id"] == list);
     assert!(tools["result"]["tools"].as_array().unwrap().iter().any(|t| t["name"] == "scale"), "{tools}");
     // Without a kubeconfig a call fails for the model to read, with what to try; the server goes on.
-    let call = raw.send("tools/call", json!({"name": "scale", "arguments": {"workload": "x", "replicas": 1}}));
+    let call =
+        raw.send("tools/call", json!({"name": "scale", "arguments": {"workload": "x", "replicas": 1}}));
     let failed = raw.receive(|m| m["id"] == call);
     assert_eq!(failed["result"]["isError"], true, "{failed}");
     assert!(raw.peak_kib().is_none_or(|kib| kib < 100 << 10), "{:?} KiB", raw.peak_kib());

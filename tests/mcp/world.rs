@@ -89,7 +89,8 @@ impl World {
     }
 
     fn live(&self) -> Value {
-        serde_json::from_str(&self.kubectl(&["-n", "todo", "get", "deployment", "backend", "-o", "json"])).unwrap()
+        serde_json::from_str(&self.kubectl(&["-n", "todo", "get", "deployment", "backend", "-o", "json"]))
+            .unwrap()
     }
 
     /// What a write would change: the generation, which counts changes of what is asked for, and the annotations.
@@ -130,7 +131,9 @@ impl World {
         audit
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|e| e["objectRef"]["resource"] == "deployments" && e["objectRef"]["subresource"] != "status")
+            .filter(|e| {
+                e["objectRef"]["resource"] == "deployments" && e["objectRef"]["subresource"] != "status"
+            })
             .filter(|e| !matches!(e["verb"].as_str(), Some("get" | "list" | "watch")))
             .count()
     }
