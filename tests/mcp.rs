@@ -3,7 +3,7 @@
 //!
 //! Nothing here is skipped: without Node, its package client, or Go these tests fail and say what to install.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "mcp/client.rs"]
 mod client;

@@ -40,7 +40,8 @@ for await (const line of createInterface({ input: process.stdin })) {
       ? await client.listTools()
       : await client.callTool(
           { name: request.call, arguments: request.arguments ?? {} },
-          { onprogress: (p) => progress.push(p), timeout: 240_000 },
+          // The SDK reports its own rounds through the same callback; those are not the server's.
+          { onprogress: (p) => p.message?.startsWith("Fulfilling input") || progress.push(p), timeout: 240_000 },
         );
     print({ result, progress, asked });
   } catch (error) {
