@@ -93,6 +93,9 @@ impl Query for Get {
         if self.page.is_some() && kinds.len() > 1 {
             return Err(ToolError::Invalid("get: `page` goes with one kind only".into()));
         }
+        if self.only.is_some() && self.output == Some(Output::Images) {
+            return Err(ToolError::Invalid("get: `only` does not go with `images`".into()));
+        }
         let wide = self.all_namespaces == Some(true) || self.namespace.as_deref() == Some("*");
         let namespace = if wide { None } else { Some(cluster.namespace_or(self.namespace.as_deref())?) };
         let fetch = fetch::Fetch { cluster, query: &self, namespace, now: context.now };

@@ -83,7 +83,11 @@ pub(super) fn report(query: &Get, found: &[Found], namespace: Option<&str>) -> R
     }
     if !nothing.is_empty() {
         let place = namespace.map_or(" in any namespace".into(), |n| format!(" in {n}"));
-        report.say.push(format!("No {}{place}.", nothing.join(", ")));
+        let nothing = nothing.join(", ");
+        report.say.push(match query.only {
+            Some(Only::NotReady) => format!("Nothing known to be not ready{place} among {nothing}."),
+            None => format!("No {nothing}{place}."),
+        });
     }
     report.data = json!({"lists": data});
     report
@@ -158,6 +162,12 @@ fn sentence(query: &Get, found: &Found, columns: &[String], rows: &[Row], place:
     }
     if groups.is_empty() {
         return format!("{total}{place}.");
+    }
+    if only
+        && groups.len() == 1
+        && let Some(names) = groups.get(&(false, "not ready".to_string())).filter(|n| n.len() <= 2 * NAMED)
+    {
+        return format!("{total}{place}: {}.", names.join(", "));
     }
     // What is well first, then what is not, with names.
     let parts: Vec<String> = groups
