@@ -85,11 +85,11 @@ impl Query for Get {
         {
             (self.kind, self.name) = (kind.into(), Some(name.into()));
         }
-        if let Some(short) = self.name.as_deref().and_then(|n| n.rsplit_once('/')).map(|(_, n)| n.to_string())
-        {
-            self.name = Some(short);
-        }
         let kinds = self.kinds(cluster).await?;
+        let twice = self.name.as_deref().and_then(|n| n.split_once('/'));
+        if let Some((_, name)) = twice.filter(|(kind, _)| kinds.iter().any(|k| k.is_called(kind))) {
+            self.name = Some(name.to_string());
+        }
         if self.page.is_some() && kinds.len() > 1 {
             return Err(ToolError::Invalid("get: `page` goes with one kind only".into()));
         }

@@ -137,10 +137,15 @@ impl Fetch<'_> {
             }
             let remaining = answer.pointer("/metadata/remainingItemCount").and_then(Value::as_u64);
             let complete = next.is_none();
-            let total = match (only, complete, remaining) {
+            let total = match (only, &next, remaining) {
                 (true, ..) => Some(kept),
-                (_, true, _) => Some(seen),
-                (.., remaining) => remaining.map(|r| seen + r as usize),
+                (_, None, _) => Some(seen),
+                (.., Some(remaining)) => Some(seen + remaining as usize),
+                // With a selector the API server does not say how many are left.
+                (_, Some(next), None) if self.query.page.is_none() => {
+                    self.rest(kind, next).await?.map(|r| seen + r)
+                }
+                _ => None,
             };
             let next = next.filter(|_| !only);
             // On a later page the total is not what was seen here and what is left.
@@ -153,6 +158,29 @@ impl Fetch<'_> {
                 next,
             });
         }
+    }
+
+    /// How many rows come after a page, counted; `None` when there are more than are worth counting.
+    async fn rest(&self, kind: &ApiKind, next: &str) -> Result<Option<usize>, ToolError> {
+        let mut next = next.to_string();
+        let mut count = 0;
+        while count < MOST_SEEN {
+            let mut path = format!(
+                "{}?limit={PAGE}&includeObject=None&continue={}",
+                kind.collection(self.namespace),
+                encode(&next)
+            );
+            if let Some(selector) = &self.query.selector {
+                path.push_str(&format!("&labelSelector={}", encode(selector)));
+            }
+            let answer = self.cluster.get_as(&path, TABLE).await?;
+            count += items(&answer, "/rows").len() + items(&answer, "/items").len();
+            next = text(&answer, "/metadata/continue").to_string();
+            if next.is_empty() {
+                return Ok(Some(count));
+            }
+        }
+        Ok(None)
     }
 
     async fn list(&self, kind: &ApiKind, limit: usize) -> Result<Listed, ToolError> {
