@@ -71,6 +71,8 @@ impl Query for Events {
             Some(said) => Some(target(cluster, said, namespace).await?),
             None => None,
         };
+        let (target, missing) =
+            target.map_or((None, None), |(kind, name, missing)| (Some((kind, name)), missing));
         if let Some((kind, name)) = target.as_ref().filter(|(kind, _)| !belongs::has_pods(&kind.kind)) {
             fields.push(format!("involvedObject.kind={},involvedObject.name={name}", kind.kind));
             if !kind.namespaced {
@@ -98,6 +100,9 @@ impl Query for Events {
             (None, None) => "all namespaces".to_string(),
         };
         let merged = merged(&listed.items, named, from);
+        if let Some(missing) = missing.filter(|_| merged.is_empty()) {
+            return Err(missing);
+        }
         let mut report = self.report(&merged, &place, namespace.is_none() && !unscoped, context.now);
         if listed.next.is_some() {
             report.say.push(format!("Only {MOST_READ} events were read; there are more: narrow with namespace, object or warnings."));
@@ -109,12 +114,13 @@ impl Query for Events {
     }
 }
 
-/// The kind and name that `said` means. What is gone may still have events, so a name need not exist.
+/// The kind and name that `said` means. What is gone may still have events, so a name need not exist; then the third
+/// is what to say when it has none either.
 async fn target(
     cluster: &Cluster,
     said: &str,
     namespace: Option<&str>,
-) -> Result<(ApiKind, String), ToolError> {
+) -> Result<(ApiKind, String, Option<ToolError>), ToolError> {
     let said = said.trim();
     let named = match said.split_once('/') {
         Some((kind, name)) => Some((cluster.kind(kind).await?, name.to_string())),
@@ -126,15 +132,17 @@ async fn target(
             sanitize::line(name)
         )));
     }
+    let mut missing = None;
     let is_workload = named.as_ref().is_none_or(|(kind, _)| belongs::has_pods(&kind.kind));
     if is_workload && let Some(namespace) = namespace {
         match (cluster.workload(said, namespace).await, &named) {
-            (Ok(found), _) => return Ok((found.kind, found.object.name)),
-            (Err(ToolError::NotFound { .. }), Some(_)) => {}
+            (Ok(found), _) => return Ok((found.kind, found.object.name, None)),
+            (Err(e @ ToolError::NotFound { .. }), Some(_)) => missing = Some(e),
             (Err(e), _) => return Err(e),
         }
     }
-    named.ok_or_else(|| ToolError::Invalid("events: write `object` as kind/name".into()))
+    let named = named.ok_or_else(|| ToolError::Invalid("events: write `object` as kind/name".into()))?;
+    Ok((named.0, named.1, missing))
 }
 
 /// When an event last happened, wherever its reporter wrote it.

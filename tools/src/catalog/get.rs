@@ -85,13 +85,16 @@ impl Query for Get {
         {
             (self.kind, self.name) = (kind.into(), Some(name.into()));
         }
-        if let Some(short) = self.name.as_deref().and_then(|n| n.rsplit_once('/')).map(|(_, n)| n.to_string())
-        {
-            self.name = Some(short);
-        }
         let kinds = self.kinds(cluster).await?;
+        let twice = self.name.as_deref().and_then(|n| n.split_once('/'));
+        if let Some((_, name)) = twice.filter(|(kind, _)| kinds.iter().any(|k| k.is_called(kind))) {
+            self.name = Some(name.to_string());
+        }
         if self.page.is_some() && kinds.len() > 1 {
             return Err(ToolError::Invalid("get: `page` goes with one kind only".into()));
+        }
+        if self.only.is_some() && self.output == Some(Output::Images) {
+            return Err(ToolError::Invalid("get: `only` does not go with `images`".into()));
         }
         let wide = self.all_namespaces == Some(true) || self.namespace.as_deref() == Some("*");
         let namespace = if wide { None } else { Some(cluster.namespace_or(self.namespace.as_deref())?) };

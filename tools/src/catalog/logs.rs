@@ -211,7 +211,7 @@ impl Logs {
             report.say.push(format!(
                 "No log of {}{more}: {}.",
                 names.join(", "),
-                redact::text(&sanitize::line(why))
+                redact::text(&sanitize::line(why.trim_end_matches('.')))
             ));
         }
         if cut > 0 {

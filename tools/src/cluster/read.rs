@@ -195,8 +195,8 @@ impl Cluster {
         }
         let names: Vec<String> = kinds
             .iter()
-            .map(|k| k.singular.clone())
-            .chain(builtin_kinds().into_iter().map(|k| k.singular))
+            .chain(&builtin_kinds())
+            .flat_map(|k| [k.singular.clone(), k.plural.clone()])
             .collect();
         Err(ToolError::NotFound {
             message: format!("this cluster serves no kind called `{}`", sanitize::line(word)),

@@ -1,5 +1,6 @@
 //! Reads what `get` shows: tables as the API server prints them, or whole objects, page by page and bounded.
 
+use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
 use super::{Get, Only, Output, images, must_exist, state};
@@ -17,6 +18,8 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 /// Most objects that are looked through for those that are not ready, or for their images.
 const MOST_SEEN: usize = 20_000;
 const PAGE: usize = 500;
+/// Objects that are read side by side.
+const SIDE_BY_SIDE: usize = 8;
 
 /// What was found of one kind.
 pub(super) struct Found {
@@ -134,10 +137,15 @@ impl Fetch<'_> {
             }
             let remaining = answer.pointer("/metadata/remainingItemCount").and_then(Value::as_u64);
             let complete = next.is_none();
-            let total = match (only, complete, remaining) {
+            let total = match (only, &next, remaining) {
                 (true, ..) => Some(kept),
-                (_, true, _) => Some(seen),
-                (.., remaining) => remaining.map(|r| seen + r as usize),
+                (_, None, _) => Some(seen),
+                (.., Some(remaining)) => Some(seen + remaining as usize),
+                // With a selector the API server does not say how many are left.
+                (_, Some(next), None) if self.query.page.is_none() => {
+                    self.rest(kind, next).await?.map(|r| seen + r)
+                }
+                _ => None,
             };
             let next = next.filter(|_| !only);
             // On a later page the total is not what was seen here and what is left.
@@ -150,6 +158,29 @@ impl Fetch<'_> {
                 next,
             });
         }
+    }
+
+    /// How many rows come after a page, counted; `None` when there are more than are worth counting.
+    async fn rest(&self, kind: &ApiKind, next: &str) -> Result<Option<usize>, ToolError> {
+        let mut next = next.to_string();
+        let mut count = 0;
+        while count < MOST_SEEN {
+            let mut path = format!(
+                "{}?limit={PAGE}&includeObject=None&continue={}",
+                kind.collection(self.namespace),
+                encode(&next)
+            );
+            if let Some(selector) = &self.query.selector {
+                path.push_str(&format!("&labelSelector={}", encode(selector)));
+            }
+            let answer = self.cluster.get_as(&path, TABLE).await?;
+            count += items(&answer, "/rows").len() + items(&answer, "/items").len();
+            next = text(&answer, "/metadata/continue").to_string();
+            if next.is_empty() {
+                return Ok(Some(count));
+            }
+        }
+        Ok(None)
     }
 
     async fn list(&self, kind: &ApiKind, limit: usize) -> Result<Listed, ToolError> {
@@ -172,14 +203,33 @@ impl Fetch<'_> {
         Ok(listed)
     }
 
+    /// Whole objects, as asked for. Which are not ready is told by their rows; those are then read one by one.
+    async fn whole(&self, kind: &ApiKind) -> Result<Listed, ToolError> {
+        if self.query.only.is_none() {
+            return self.list(kind, self.query.limit()).await;
+        }
+        let found = self.table(kind).await?;
+        let What::Rows { rows, .. } = &found.what else { return Ok(Listed::default()) };
+        let mut reads = Vec::new();
+        for row in rows {
+            reads.push(self.cluster.find(kind, &row.namespace, &row.name));
+        }
+        let read: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
+        let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let left = found.total.map(|t| t.saturating_sub(rows.len()) as i64);
+        // A page handle that is not there: what is not ready has no pages, yet there may be more of it.
+        let next = found.next.or((!found.complete || left.is_some_and(|l| l > 0)).then(String::new));
+        Ok(Listed { items: read.into_iter().flatten().collect(), next, remaining: left, ..Listed::default() })
+    }
+
     async fn objects(&self, kind: &ApiKind) -> Result<Found, ToolError> {
-        let listed = self.list(kind, self.query.limit()).await?;
+        let listed = self.whole(kind).await?;
         let objects: Vec<Value> = listed.items.iter().map(redact::object).collect();
         Ok(self.found(kind, &listed, What::Objects(objects)))
     }
 
     async fn projected(&self, kind: &ApiKind) -> Result<Found, ToolError> {
-        let listed = self.list(kind, self.query.limit()).await?;
+        let listed = self.whole(kind).await?;
         let fields = self.fields();
         let mut columns = vec!["NAME".to_string()];
         columns.extend(fields.iter().map(|f| sanitize::line(f)));
@@ -197,7 +247,13 @@ impl Fetch<'_> {
         let complete = listed.next.is_none();
         let rest = if complete { Some(0) } else { listed.remaining };
         let total = rest.filter(|_| self.query.page.is_none()).map(|r| listed.items.len() + r as usize);
-        Found { kind: kind.clone(), what, total, complete, next: listed.next.clone() }
+        Found {
+            kind: kind.clone(),
+            what,
+            total,
+            complete,
+            next: listed.next.clone().filter(|n| !n.is_empty()),
+        }
     }
 
     /// Why there is nothing of that name, with what may have been meant.

@@ -83,7 +83,11 @@ pub(super) fn report(query: &Get, found: &[Found], namespace: Option<&str>) -> R
     }
     if !nothing.is_empty() {
         let place = namespace.map_or(" in any namespace".into(), |n| format!(" in {n}"));
-        report.say.push(format!("No {}{place}.", nothing.join(", ")));
+        let nothing = nothing.join(", ");
+        report.say.push(match query.only {
+            Some(Only::NotReady) => format!("Nothing known to be not ready{place} among {nothing}."),
+            None => format!("No {nothing}{place}."),
+        });
     }
     report.data = json!({"lists": data});
     report
@@ -133,12 +137,13 @@ fn sentence(query: &Get, found: &Found, columns: &[String], rows: &[Row], place:
     let place = format!("{matching}{place}");
     if rows.is_empty() {
         return match only {
-            true if found.complete => format!("No {}{place} is known to be not ready.", kind.plural),
+            true if found.complete => format!("None of the {}{place} is known to be not ready.", kind.plural),
             true => format!("None of the {} that were looked at{place} is not ready.", kind.plural),
             false => format!("No {}{place}.", kind.plural),
         };
     }
     let total = match (found.total, only) {
+        _ if query.page.is_some() => format!("{} more {}", rows.len(), kind.plural),
         (Some(total), true) => format!("{} not ready", count(kind, total)),
         (Some(total), false) => count(kind, total),
         (None, _) if found.complete => count(kind, rows.len()),
@@ -158,6 +163,12 @@ fn sentence(query: &Get, found: &Found, columns: &[String], rows: &[Row], place:
     }
     if groups.is_empty() {
         return format!("{total}{place}.");
+    }
+    if only
+        && groups.len() == 1
+        && let Some(names) = groups.get(&(false, "not ready".to_string())).filter(|n| n.len() <= 2 * NAMED)
+    {
+        return format!("{total}{place}: {}.", names.join(", "));
     }
     // What is well first, then what is not, with names.
     let parts: Vec<String> = groups
@@ -290,7 +301,7 @@ mod tests {
                 .say
         };
         assert_eq!(empty(Value::Null), ["No pods in todo."]);
-        assert_eq!(empty(json!("not_ready")), ["No pods in todo is known to be not ready."]);
+        assert_eq!(empty(json!("not_ready")), ["None of the pods in todo is known to be not ready."]);
         let both = report(
             &query(json!({"kind": "pods,pods"})),
             &[pods(&[], Some(0), None), pods(&[("a", "1/1", "Running")], Some(1), None)],

@@ -19,6 +19,10 @@ pub(super) fn of(kind: &str, columns: &[String], row: &Row) -> Option<State> {
     };
     let state = |label: &str, good: bool| State { label: label.into(), good, detail: String::new() };
     let status = cell("STATUS");
+    // Chosen fields in place of the usual columns say nothing of it.
+    if status.is_empty() && !columns.iter().any(|c| c == "READY" || c == "COMPLETIONS") {
+        return None;
+    }
     match kind {
         "pod" => {
             let full = fraction(cell("READY")).is_some_and(|(ready, of)| ready == of);
@@ -94,6 +98,7 @@ mod tests {
             ("Ready,SchedulingDisabled".into(), true)
         );
         assert_eq!(state("certificate", &["NAME", "READY"], &["x", "False"]).unwrap().0, "not ready");
+        assert!(state("pod", &["NAME", "spec.nodeName"], &["x", "n1"]).is_none());
         assert!(state("service", &["NAME", "TYPE"], &["x", "ClusterIP"]).is_none());
     }
 }

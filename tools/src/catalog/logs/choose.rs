@@ -16,15 +16,24 @@ pub(super) struct Choice {
 pub(super) fn pods(mut pods: Vec<Value>, most: usize) -> (Vec<Value>, usize) {
     pods.sort_by(|a, b| {
         let born = |p| text(p, "/metadata/creationTimestamp").to_string();
-        is_well(a).cmp(&is_well(b)).then_with(|| born(b).cmp(&born(a)))
+        rank(a).cmp(&rank(b)).then_with(|| born(b).cmp(&born(a)))
     });
     let left_out = pods.len().saturating_sub(most);
     pods.truncate(most);
     (pods, left_out)
 }
 
-fn is_well(pod: &Value) -> bool {
-    statuses(pod).all(|(_, s)| trouble(s).is_none()) && text(pod, "/status/phase") != "Failed"
+/// In trouble with something to say, well, and last those that never ran: they have no log.
+fn rank(pod: &Value) -> u8 {
+    let ran = |s: &Value| {
+        ["/state/running", "/state/terminated", "/lastState/terminated"]
+            .iter()
+            .any(|p| s.pointer(p).is_some())
+    };
+    if !statuses(pod).any(|(_, s)| ran(s)) {
+        return 2;
+    }
+    u8::from(statuses(pod).all(|(_, s)| trouble(s).is_none()) && text(pod, "/status/phase") != "Failed")
 }
 
 /// Container statuses with whether they are of init containers.
@@ -193,11 +202,12 @@ mod tests {
             vec![
                 at("old", "2026-01-01T00:00:00Z", true),
                 at("new", "2026-01-02T00:00:00Z", true),
+                json!({"metadata": {"name": "pending", "creationTimestamp": "2026-01-03T00:00:00Z"}}),
                 at("bad", "2025-01-01T00:00:00Z", false),
             ],
             2,
         );
         let names: Vec<&str> = chosen.iter().map(|p| text(p, "/metadata/name")).collect();
-        assert_eq!((names, left_out), (vec!["bad", "new"], 1));
+        assert_eq!((names, left_out), (vec!["bad", "new"], 2));
     }
 }

@@ -128,8 +128,9 @@ pub(super) fn shown(folded: &[Folded], several: bool, most_bytes: usize) -> (Vec
         }
         kept += 1;
         if one.times > 1 {
-            let pods = if one.pods > 1 { format!(" by {} pods", one.pods) } else { String::new() };
-            out.push(format!("... said {} times in a row{pods}", one.times));
+            let pods = if one.pods > 1 { format!(", by {} pods", one.pods) } else { String::new() };
+            let again = if one.times == 2 { "once".into() } else { format!("{} times", one.times - 1) };
+            out.push(format!("... repeated {again} more{pods}"));
         }
         out.push(text);
     }
@@ -174,13 +175,7 @@ mod tests {
         let (shown, cut) = shown(&folded, true, 1000);
         assert_eq!(
             shown,
-            [
-                "[p1] a",
-                "[p1]   trace",
-                "[p2] 2026/11/21 04:00:02 down",
-                "... said 2 times in a row",
-                "[p1] b"
-            ]
+            ["[p1] a", "[p1]   trace", "[p2] 2026/11/21 04:00:02 down", "... repeated once more", "[p1] b"]
         );
         assert_eq!(cut, 0);
     }
