@@ -1,0 +1,13 @@
+//! kai's binary on a real API server, with a recording proxy in between: what is shown, what is sent, what is changed.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
+mod approval;
+mod faults;
+mod preview;
+mod rollouts;
+mod secrets;
+mod stale;
+mod support;
+mod tidy;
+mod undo;

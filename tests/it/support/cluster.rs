@@ -1,0 +1,59 @@
+//! One `local` cluster for all tests of this binary, taken down when the process ends, however it ends.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use kai_evals::cluster::build::{Tool, go_tool};
+use kai_evals::cluster::{Cluster, Options};
+use kai_evals::terminal::Progress;
+
+struct Shared {
+    cluster: Cluster,
+    kubectl: PathBuf,
+}
+
+fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let name = format!("it-{}", std::process::id());
+        take_down_at_the_end(&name);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = runtime.block_on(Cluster::up(&Options::local(&name))).unwrap();
+        let kubectl = runtime.block_on(go_tool(&Progress::stderr(), Tool::Kubectl)).unwrap();
+        Shared { cluster, kubectl }
+    })
+}
+
+/// A process of its own waits for this one to end: the test harness has no last word.
+fn take_down_at_the_end(name: &str) {
+    let evals = PathBuf::from(env!("CARGO_BIN_EXE_kai")).with_file_name("kai-evals");
+    assert!(evals.exists(), "{} is not built: run `cargo build --workspace`, or `make test`", evals.display());
+    let wait = "while kill -0 \"$1\" 2>/dev/null; do sleep 1; done; exec \"$2\" cluster down --name \"$3\"";
+    Command::new("sh")
+        .args(["-c", wait, "sh", &std::process::id().to_string()])
+        .arg(evals)
+        .arg(name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+}
+
+pub fn cluster() -> &'static Cluster {
+    &shared().cluster
+}
+
+/// The administrator's kubeconfig.
+pub fn admin_kubeconfig() -> PathBuf {
+    shared().cluster.kubeconfig().to_path_buf()
+}
+
+/// kubectl, which must succeed.
+#[track_caller]
+pub fn kubectl(arguments: &[&str]) -> String {
+    let output = Command::new(&shared().kubectl).env("KUBECONFIG", admin_kubeconfig()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
