@@ -2,6 +2,7 @@
 
 mod fetch;
 mod images;
+mod rows;
 mod show;
 mod state;
 

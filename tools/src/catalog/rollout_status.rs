@@ -45,13 +45,23 @@ impl Query for RolloutStatus {
         let (seen, revisions) =
             tokio::join!(wait::look(cluster, &target.kind, &target.object), revisions(cluster, &target));
         let (live, pods) = seen?;
-        let mut report = self.report(&target.object, &live, &pods, &revisions?, context.now)?;
+        // How far it is can be told without its history.
+        let (revisions, denied) = match revisions {
+            Err(e @ ToolError::Forbidden { .. }) if !self.compares() => (Vec::new(), Some(e)),
+            other => (other?, None),
+        };
+        let mut report = self.report(&target.object, &live, &pods, &revisions, context.now)?;
+        report.say.extend(denied.map(|e| format!("Its revisions cannot be listed: {e}.")));
         report.say.extend(target.note);
         Ok(report)
     }
 }
 
 impl RolloutStatus {
+    fn compares(&self) -> bool {
+        self.diff == Some(true) || self.from.is_some() || self.to.is_some()
+    }
+
     /// The report, from what was read (pure).
     fn report(
         &self,
@@ -94,7 +104,7 @@ impl RolloutStatus {
                 .map(|r| json!({"number": r.number, "created": r.created, "images": images(r), "change_cause": cause(r)}))
                 .collect();
         }
-        if self.diff == Some(true) || self.from.is_some() || self.to.is_some() {
+        if self.compares() {
             let (from, to) = self.compared(object, revisions, current)?;
             let changes: Vec<FieldChange> =
                 diff::fields(&from.template, &to.template).into_iter().map(FieldChange::masked).collect();

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fetch::{Found, Row, What};
+use super::fetch::{Found, What};
 use super::images::Images;
+use super::rows::Row;
 use super::{Get, Only, state};
 use crate::object::{ApiKind, ObjectRef, text};
 use crate::redact;

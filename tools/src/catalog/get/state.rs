@@ -1,6 +1,6 @@
 //! Whether an object is well, read from the row that the API server prints of it (pure).
 
-use super::fetch::Row;
+use super::rows::Row;
 
 /// How an object is, in the words of its row.
 #[derive(Clone, Debug, PartialEq)]

@@ -39,7 +39,7 @@ pub(super) fn lines(log: &str, pod: &str, most: usize) -> Vec<Line> {
             _ => (None, line),
         };
         times.push(time);
-        texts.push(text.trim_end_matches('\r'));
+        texts.push(without_colours(text.trim_end_matches('\r')));
     }
     // Redacted as one text, because a private key is a secret over several lines; their number stays.
     let safe = redact::text(&texts.join("\n"));
@@ -51,6 +51,24 @@ pub(super) fn lines(log: &str, pod: &str, most: usize) -> Vec<Line> {
             Line { pod: pod.into(), time, text }
         })
         .collect()
+}
+
+/// The text without the sequences that only colour it: they would stand between a name and its secret.
+fn without_colours(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut parts = text.split("\u{1b}[");
+    out.push_str(parts.next().unwrap_or(""));
+    for part in parts {
+        let end = part.bytes().take_while(|b| b.is_ascii_digit() || *b == b';').count();
+        match part[end..].strip_prefix('m') {
+            Some(rest) => out.push_str(rest),
+            None => {
+                out.push_str("\u{1b}[");
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// From when to when, for a sentence: ` from 12:00:01 to 12:03:44 UTC`.
@@ -149,8 +167,15 @@ mod tests {
         assert_eq!(lines[0].text, "hello");
         assert_eq!(lines[0].time.unwrap().to_string(), "2026-11-21T04:00:00.5Z");
         assert_eq!((lines[1].time, lines[1].text.as_str()), (None, "no time here"));
-        assert_eq!(lines[2].text, "password=[redacted] \\u{1b}[31mred");
+        assert_eq!(lines[2].text, "password=[redacted] red");
         assert_eq!(super::lines(log, "web-1", 1).len(), 1, "a node that ignores tailLines");
+    }
+
+    #[test]
+    fn colours_go_before_secrets_are_looked_for() {
+        let line =
+            &lines("\u{1b}[1;31mERROR\u{1b}[0m password=\u{1b}[33mhunter22\u{1b}[0m \u{1b}[2J", "p", 50)[0];
+        assert_eq!(line.text, "ERROR password=[redacted] \\u{1b}[2J");
     }
 
     #[test]
