@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kai_tools::catalog::{self, Changes};
 use kai_tools::cluster::wait::Stop;
 use kai_tools::report::Report;
-use kai_tools::review::{Answer, View};
+use kai_tools::review::Answer;
 use kai_tools::store::{SavedPlan, Store, read_plan};
 use kai_tools::tool::Effect;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::approval::{Front, Said};
 use crate::connect;
 use crate::error::{ExitStatus, Failure};
-use crate::execute::{Call, Done, Request, status_of};
+use crate::execute::{Bound, Call, Done, Request, status_of};
 use crate::settings::{Output, Settings};
 use crate::terminal::Terminal;
 
@@ -221,33 +221,8 @@ pub async fn carry_out(
     let calls: Vec<Call> =
         plan.calls.iter().map(|c| Call { tool: c.tool.clone(), arguments: c.arguments.clone() }).collect();
     let request = Request { calls: &calls, words: &plan.words, now: plan.now };
-    // The digest of the file is what may be applied; whoever is asked now says yes to that and nothing else.
-    let mut bound = Bound { front, digest: plan.view.digest.clone() };
-    Ok(bench.act(&request, answer.as_ref(), &mut bound).await)
-}
-
-/// A front that only lets one digest through: another preview is shown as stale and never asked about.
-struct Bound<'a, F: Front> {
-    front: &'a mut F,
-    digest: String,
-}
-
-impl<F: Front> Front for Bound<'_, F> {
-    fn show(&mut self, view: &View) {
-        self.front.show(view);
-    }
-
-    async fn ask(&mut self, view: &View) -> Said {
-        if view.digest == self.digest { self.front.ask(view).await } else { Said::Nobody }
-    }
-
-    fn event(&mut self, event: kai_tools::review::Event) {
-        self.front.event(event);
-    }
-
-    fn channel(&self) -> kai_tools::review::Channel {
-        self.front.channel()
-    }
+    let bound = Bound { digest: plan.view.digest.clone(), answer };
+    Ok(bench.act(&request, Some(&bound), front).await)
 }
 
 /// `kai approve`: looks at a waiting plan and, when the person agrees, stamps it for whoever asked.

@@ -44,6 +44,15 @@ pub struct Call {
     pub arguments: Value,
 }
 
+/// A plan that a person saw elsewhere: in a file, or in an MCP client.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// What may be applied, and nothing else.
+    pub digest: String,
+    /// The yes, when it was given already.
+    pub answer: Option<Answer>,
+}
+
 /// A request: the calls of one turn, the words that led to them, and its moment.
 pub struct Request<'a> {
     pub calls: &'a [Call],
@@ -111,16 +120,16 @@ impl Workbench {
         Ok(whole)
     }
 
-    /// Carries out actions as one plan. With `approved`, the digest that a person agreed to elsewhere: any other plan
-    /// is stale.
+    /// Carries out actions as one plan. `bound` is the plan that a person saw elsewhere: any other is stale, whatever
+    /// policy would let pass.
     pub async fn act(
         &self,
         request: &Request<'_>,
-        approved: Option<&Answer>,
+        bound: Option<&Bound>,
         front: &mut impl Front,
     ) -> Vec<Done> {
         let every = |done: Done| vec![done; request.calls.len()];
-        let mut answer: Option<Answer> = approved.cloned();
+        let mut answer: Option<Answer> = bound.and_then(|b| b.answer.clone());
         for round in 0.. {
             let plan = match self.plan(request).await {
                 Ok(plan) => plan,
@@ -139,10 +148,7 @@ impl Workbench {
                 Err(error) => return every(Done::Failed(error)),
             };
             let view = preview.view.clone();
-            if let Some(answer) = &answer
-                && answer.digest != view.digest
-                && approved.is_some()
-            {
+            if bound.is_some_and(|b| b.digest != view.digest) {
                 front.show(&view);
                 let message = "the cluster is not what it was when this plan was previewed".to_string();
                 return every(Done::Failed(ToolError::Stale { message }));

@@ -48,7 +48,11 @@ fn an_unknown_outcome_is_called_unknown() {
             written.store(true, std::sync::atomic::Ordering::SeqCst);
             return Action::DropAfter;
         }
-        if written.load(std::sync::atomic::Ordering::SeqCst) { Action::answer(403, "Forbidden", "gone") } else { Action::Forward }
+        if written.load(std::sync::atomic::Ordering::SeqCst) {
+            Action::answer(403, "Forbidden", "gone")
+        } else {
+            Action::Forward
+        }
     });
     world.kai(&["--yes", "scale backend to 3"]).ends(9).says("outcome is not known");
     world.the_write();
@@ -69,7 +73,9 @@ fn reads_are_tried_again() {
 fn a_check_that_fails_keeps_yes_from_going_ahead() {
     for path in ["horizontalpodautoscalers", "resourcequotas", "selfsubjectaccessreviews"] {
         let world = World::new(&format!("check{}", &path[..6]));
-        world.proxy.hook(move |r| if r.path.contains(path) { Action::answer(403, "Forbidden", "no") } else { Action::Forward });
+        world.proxy.hook(move |r| {
+            if r.path.contains(path) { Action::answer(403, "Forbidden", "no") } else { Action::Forward }
+        });
         world.kai(&["--yes", "scale backend to 3"]).ends(3);
         world.nothing_was_written();
     }
@@ -80,7 +86,8 @@ fn without_a_journal_nothing_is_changed() {
     let world = World::new("nojournal");
     let state = world.home.path().join("state");
     std::fs::write(&state, "in the way").unwrap();
-    let out = crate::support::run(world.command().env("KAI_STATE", &state).args(["--yes", "scale backend to 3"]));
+    let out =
+        crate::support::run(world.command().env("KAI_STATE", &state).args(["--yes", "scale backend to 3"]));
     out.ends(1).says("journal");
     world.nothing_was_written();
     world.kai(&["show pods"]).ends(0);
@@ -91,7 +98,10 @@ fn an_altered_journal_is_found_and_stops_changes() {
     let world = World::new("badjournal");
     world.kai(&["--yes", "scale backend to 3"]).ends(0);
     let journal = world.home.path().join(".local/state/kai/journal.jsonl");
-    let altered = std::fs::read_to_string(&journal).unwrap().replacen("\"terminal\"", "\"nobody\"", 1).replacen("policy", "police", 1);
+    let altered = std::fs::read_to_string(&journal)
+        .unwrap()
+        .replacen("\"terminal\"", "\"nobody\"", 1)
+        .replacen("policy", "police", 1);
     std::fs::write(&journal, altered).unwrap();
     world.proxy.clear();
     world.kai(&["log"]).ends(1).says("record 1");
@@ -104,9 +114,17 @@ fn a_stopped_plan_says_what_was_done() {
     let world = World::new("partial");
     world.deploy("frontend", 1, "nginx:1.27");
     world.proxy.hook(|r| {
-        if r.is_write() && r.path.contains("frontend") { Action::answer(422, "Invalid", "a webhook says no") } else { Action::Forward }
+        if r.is_write() && r.path.contains("frontend") {
+            Action::answer(422, "Invalid", "a webhook says no")
+        } else {
+            Action::Forward
+        }
     });
-    world.kai(&["--yes", "scale backend to 3 and frontend to 2"]).ends(5).says("deployment/frontend was not changed").says("kai undo");
+    world
+        .kai(&["--yes", "scale backend to 3 and frontend to 2"])
+        .ends(5)
+        .says("deployment/frontend was not changed")
+        .says("kai undo");
     assert_eq!(world.replicas(), 3);
 }
 
@@ -122,8 +140,12 @@ fn no_server_and_no_login_are_told() {
     };
     let dead = write("dead", "http://127.0.0.1:1", json!({}));
     crate::support::run(world.command_on(&dead).arg("show pods")).ends(1).says("cannot reach the API server");
-    let evil = write("evil", "http://127.0.0.1:1", json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
-        "args": ["-c", format!("touch {}/ran", world.home.path().display())], "interactiveMode": "Never"}}));
+    let evil = write(
+        "evil",
+        "http://127.0.0.1:1",
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+        "args": ["-c", format!("touch {}/ran", world.home.path().display())], "interactiveMode": "Never"}}),
+    );
     crate::support::run(world.command_on(&evil).arg("show pods")).ends(7).says("credential plugin `sh`");
     assert!(!world.home.path().join("ran").exists(), "the plugin was run");
     crate::support::run(world.command_on("/no/such/file").arg("show pods")).ends(7).says("/no/such/file");

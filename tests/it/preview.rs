@@ -14,7 +14,10 @@ fn before_the_yes_only_looking_and_after_it_the_very_write() {
     let seen = world.proxy.requests();
     assert!(seen.iter().any(|r| r.is_dry_run()), "the preview is the API server's own");
     assert!(seen.iter().all(|r| r.is_read() || r.is_self_review() || r.is_dry_run()));
-    assert_eq!(world.object("deployment/backend")["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
+    assert_eq!(
+        world.object("deployment/backend")["metadata"]["resourceVersion"],
+        before["metadata"]["resourceVersion"]
+    );
     person.types("y").sees("3/3 ready");
     person.ends(0);
     let pairs = world.proxy.pairs();
@@ -35,16 +38,21 @@ fn dry_run_and_read_only_change_nothing() {
     world.nothing_was_written();
     world.proxy.clear();
     world.kai(&["--read-only", "--yes", "scale backend to 3"]).ends(7).says("read-only");
-    assert!(world.proxy.requests().iter().all(|r| r.is_read() || r.is_self_review()), "read-only sends no dry run either");
+    assert!(
+        world.proxy.requests().iter().all(|r| r.is_read() || r.is_self_review()),
+        "read-only sends no dry run either"
+    );
     assert_eq!(world.replicas(), 2);
 }
 
 #[test]
 fn a_production_context_is_read_only_until_configured() {
     let world = World::new("prodctx");
-    let options = kai_evals::proxy::Options { context: Some("eu-prod".into()), ..Default::default() };
+    let options = kai_evals::proxy::Options { context: "eu-prod".into(), ..Default::default() };
     let kubeconfig = world.proxy.kubeconfig_for(&options).unwrap();
-    let kai = |arguments: &[&str]| crate::support::run(world.command_on(kubeconfig.to_str().unwrap()).args(arguments));
+    let kai = |arguments: &[&str]| {
+        crate::support::run(world.command_on(kubeconfig.to_str().unwrap()).args(arguments))
+    };
     kai(&["--yes", "scale backend to 3"]).ends(7).says("read-only");
     world.nothing_was_written();
     let config = world.home.path().join(".config/kai");
@@ -60,8 +68,10 @@ fn owners_quotas_budgets_and_room_are_told() {
     world.create(&json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "backend"},
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "backend"}, "minReplicas": 2, "maxReplicas": 5}}));
     world.create(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "4"}}}));
-    world.create(&json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "keep"},
-        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "backend"}}}}));
+    world.create(
+        &json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "keep"},
+        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "backend"}}}}),
+    );
     std::thread::sleep(std::time::Duration::from_secs(2));
     world
         .kai(&["--dry-run", "scale backend to 8"])
@@ -78,7 +88,11 @@ fn the_autoscaler_takes_back_what_is_out_of_its_range() {
     let world = World::new("hpa");
     world.create(&json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "backend"},
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "backend"}, "minReplicas": 1, "maxReplicas": 3}}));
-    world.kai(&["--yes", "scale backend to 6"]).ends(4).says("set the replicas to 3").says("Take it back with");
+    world
+        .kai(&["--yes", "scale backend to 6"])
+        .ends(4)
+        .says("set the replicas to 3")
+        .says("Take it back with");
 }
 
 #[test]
@@ -98,8 +112,14 @@ fn names_are_found_or_asked_about() {
     let asked = world.kai(&["--yes", "scale worker to 3"]).ends(1);
     assert!(asked.all().contains("mail-worker") && asked.all().contains("shop-worker"), "{}", asked.all());
     let elsewhere = World::empty("names2");
-    elsewhere.kai(&["--yes", "scale backend to 3"]).ends(1).says(&format!("deployment/backend in {}", world.namespace));
-    elsewhere.kai(&["--yes", "-n", "no-such-namespace", "scale backend to 3"]).ends(1).says("there is no namespace `no-such-namespace`");
+    elsewhere
+        .kai(&["--yes", "scale backend to 3"])
+        .ends(1)
+        .says(&format!("deployment/backend in {}", world.namespace));
+    elsewhere
+        .kai(&["--yes", "-n", "no-such-namespace", "scale backend to 3"])
+        .ends(1)
+        .says("there is no namespace `no-such-namespace`");
     elsewhere.nothing_was_written();
 }
 

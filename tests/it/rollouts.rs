@@ -11,8 +11,11 @@ fn a_bad_image_is_named_as_the_cause() {
     let out = world.kai(&["--yes", "restart backend"]).ends(4);
     assert!(out.stdout.contains("nginx:does-not-exist cannot be pulled"), "{}", out.all());
     assert!(out.stdout.contains("of 2 pods serve") && out.stdout.contains("kai undo"), "{}", out.all());
-    world.kai(&["--yes", "roll back backend"]).ends(0);
-    assert_eq!(world.object("deployment/backend")["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:1.27");
+    world.kai(&["--yes", "go back to revision 1 of backend"]).ends(0);
+    assert_eq!(
+        world.object("deployment/backend")["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:1.27"
+    );
 }
 
 #[test]
@@ -40,7 +43,11 @@ fn what_no_node_takes_is_told_before_and_after() {
         "selector": {"matchLabels": {"app": "b"}}, "template": {"metadata": {"labels": {"app": "b"}},
         "spec": {"containers": [{"name": "b", "image": "nginx:1.27", "resources": {"requests": {"cpu": "3"}}}]}}}}));
     world.settle("backend");
-    world.kai(&["--yes", "scale backend to 9"]).ends(4).says("would stay Pending").says("no node takes the new pods");
+    world
+        .kai(&["--yes", "scale backend to 9"])
+        .ends(4)
+        .says("would stay Pending")
+        .says("no node takes the new pods");
 }
 
 #[test]
@@ -68,9 +75,11 @@ fn statefulsets_scale_and_restart() {
 #[test]
 fn a_daemonset_has_no_replicas_and_restarts() {
     let world = World::empty("agents");
-    world.create(&json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"}, "spec": {
+    world.create(
+        &json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"}, "spec": {
         "selector": {"matchLabels": {"app": "agent"}}, "template": {"metadata": {"labels": {"app": "agent"}},
-        "spec": {"containers": [{"name": "agent", "image": "nginx:1.27"}]}}}}));
+        "spec": {"containers": [{"name": "agent", "image": "nginx:1.27"}]}}}}),
+    );
     world.kubectl(&["rollout", "status", "daemonset/agent", "--timeout=120s"]);
     world.kai(&["--yes", "scale agent to 3"]).ends(1).says("one pod on each node");
     world.kai(&["--yes", "restart agent"]).ends(0);

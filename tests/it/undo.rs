@@ -54,7 +54,11 @@ fn what_others_changed_since_stays() {
     world.kai(&["--yes", "scale backend to 4"]).ends(0);
     world.kubectl(&["scale", "deployment/backend", "--replicas=6"]);
     world.proxy.clear();
-    world.kai(&["undo", "--yes"]).ends(7).says("spec.replicas of deployment/backend was changed since").says("kubectl");
+    world
+        .kai(&["undo", "--yes"])
+        .ends(7)
+        .says("spec.replicas of deployment/backend was changed since")
+        .says("kubectl");
     world.nothing_was_written();
     assert_eq!(world.replicas(), 6);
 }

@@ -26,11 +26,27 @@ pub fn object(value: &Value) -> Value {
             annotations.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    if !is_secret {
-        mask(&mut out, "");
+    for (key, entry) in out.as_object_mut().into_iter().flatten() {
+        if !(is_secret && matches!(key.as_str(), "data" | "stringData")) {
+            mask(entry, key);
+        }
     }
-    for item in out.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
-        *item = object(item);
+    // Items of a list do not say their kind; the list does.
+    let of = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .and_then(|k| k.strip_suffix("List"))
+        .unwrap_or("")
+        .to_string();
+    let original = value.get("items").and_then(Value::as_array).into_iter().flatten();
+    for (item, before) in
+        out.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().zip(original)
+    {
+        let mut before = before.clone();
+        if let Some(map) = before.as_object_mut().filter(|m| !m.contains_key("kind") && !of.is_empty()) {
+            map.insert("kind".into(), json!(of));
+        }
+        *item = object(&before);
     }
     out
 }

@@ -160,7 +160,7 @@ mod tests {
     fn retry_after() {
         assert_eq!(seconds("7"), Some(7));
         assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
-        assert!(seconds("Fri, 31 Dec 2099 23:59:59 GMT").is_some_and(|s| s > LONGEST_PAUSE));
+        assert!(seconds("Thu, 31 Dec 2099 23:59:59 GMT").is_some_and(|s| s > LONGEST_PAUSE));
         for bad in ["-5", "soon", "", "1.5"] {
             assert_eq!(seconds(bad), None, "{bad}");
         }

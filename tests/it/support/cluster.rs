@@ -28,7 +28,11 @@ fn shared() -> &'static Shared {
 /// A process of its own waits for this one to end: the test harness has no last word.
 fn take_down_at_the_end(name: &str) {
     let evals = PathBuf::from(env!("CARGO_BIN_EXE_kai")).with_file_name("kai-evals");
-    assert!(evals.exists(), "{} is not built: run `cargo build --workspace`, or `make test`", evals.display());
+    assert!(
+        evals.exists(),
+        "{} is not built: run `cargo build --workspace`, or `make test`",
+        evals.display()
+    );
     let wait = "while kill -0 \"$1\" 2>/dev/null; do sleep 1; done; exec \"$2\" cluster down --name \"$3\"";
     Command::new("sh")
         .args(["-c", wait, "sh", &std::process::id().to_string()])
@@ -53,7 +57,11 @@ pub fn admin_kubeconfig() -> PathBuf {
 /// kubectl, which must succeed.
 #[track_caller]
 pub fn kubectl(arguments: &[&str]) -> String {
-    let output = Command::new(&shared().kubectl).env("KUBECONFIG", admin_kubeconfig()).args(arguments).output().unwrap();
+    let output = Command::new(&shared().kubectl)
+        .env("KUBECONFIG", admin_kubeconfig())
+        .args(arguments)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

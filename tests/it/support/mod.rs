@@ -13,7 +13,6 @@ pub use cluster::{admin_kubeconfig, cluster, kubectl};
 pub use terminal::Person;
 
 /// What a run of kai came to.
-#[must_use]
 #[derive(Debug)]
 pub struct Out {
     pub code: Option<i32>,
@@ -32,7 +31,12 @@ impl Out {
     /// Fails unless this was printed, on either stream.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.all().contains(text), "wanted `{text}` in\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert!(
+            self.all().contains(text),
+            "wanted `{text}` in\nstdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
@@ -110,6 +114,7 @@ impl World {
             .env_clear()
             .env("HOME", self.home.path())
             .env("TERM", "xterm")
+            .env("NO_COLOR", "1")
             .env("KUBECONFIG", kubeconfig)
             .env("KAI_NAMESPACE", &self.namespace)
             .stdin(Stdio::null());
@@ -117,11 +122,13 @@ impl World {
     }
 
     /// Runs kai without a terminal.
+    #[must_use]
     pub fn kai(&self, arguments: &[&str]) -> Out {
         run(self.command().args(arguments))
     }
 
     /// Runs kai as somebody else, with no rights but those given to them.
+    #[must_use]
     pub fn kai_as(&self, user: &str, arguments: &[&str]) -> Out {
         let options = Options { impersonate: Some(user.into()), ..Options::default() };
         let kubeconfig = self.proxy.kubeconfig_for(&options).unwrap();
@@ -152,6 +159,7 @@ impl World {
 }
 
 /// Runs a command to its end.
+#[must_use]
 pub fn run(command: &mut Command) -> Out {
     let output = command.output().unwrap();
     Out {

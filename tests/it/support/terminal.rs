@@ -4,14 +4,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use expectrl::process::unix::WaitStatus;
-use expectrl::{Eof, Expect, Session};
+use expectrl::session::OsSession;
+use expectrl::{Eof, Expect};
 
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Somebody who reads what kai prints, and types.
 pub struct Person {
-    session: Session,
+    session: OsSession,
     seen: String,
 }
 
@@ -26,7 +27,7 @@ impl Person {
             }
         }
         command.stdin(std::process::Stdio::null());
-        let mut session = Session::spawn(fresh).unwrap();
+        let mut session = OsSession::spawn(fresh).unwrap();
         session.set_expect_timeout(Some(PATIENCE));
         Self { session, seen: String::new() }
     }
