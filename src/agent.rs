@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::conversation::{Conversation, Message, ToolCall, ToolResult};
-use crate::model::{Model, ModelError, ToolSpec, Usage};
+use crate::model::{Model, ModelError, Reply, ToolSpec, Usage};
 
 /// What one request may cost.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,7 @@ pub struct Limits {
     pub calls_per_turn: usize,
     pub calls: usize,
     pub tokens: u64,
+    /// How long the model may take, all its turns together. Tools, and people who think, are not counted.
     pub time: Duration,
 }
 
@@ -23,7 +24,7 @@ impl Default for Limits {
     }
 }
 
-/// How often a model may send arguments that are no JSON before it is given up.
+/// How often a model may call what is no tool, or with arguments that are no JSON, before it is given up.
 const REPAIRS: usize = 2;
 /// How often the same call may have the same result.
 const REPEATS: usize = 3;
@@ -56,6 +57,8 @@ pub trait Execute {
 
 /// Answers the last message of the conversation, calling tools as the model asks.
 ///
+/// Dropping the future is safe at any moment: calls that it left unanswered are answered when the conversation goes on.
+///
 /// # Errors
 /// When the model fails, a budget is spent, or the cluster is out of reach.
 pub async fn run(
@@ -67,13 +70,21 @@ pub async fn run(
     execute: &mut impl Execute,
     show: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Turn, AgentError> {
-    let started = Instant::now();
+    let mut thought = Duration::ZERO;
     let mut usage = Usage::default();
     let mut seen: Vec<(String, String)> = Vec::new();
     let (mut calls_made, mut repairs) = (0, 0);
+    conversation.settle();
     for _ in 0..limits.turns {
         conversation.compact();
-        let reply = model.reply(system, conversation, tools, show).await?;
+        let started = Instant::now();
+        let left = limits.time.saturating_sub(thought);
+        let reply = tokio::time::timeout(left, reply(model, system, conversation, tools, show)).await;
+        let Ok(reply) = reply else {
+            return Err(AgentError::Budget(format!("no answer within {} s", limits.time.as_secs())));
+        };
+        thought += started.elapsed();
+        let reply = reply?;
         usage += reply.usage;
         conversation.messages.push(Message::Assistant {
             text: reply.text.clone(),
@@ -83,41 +94,72 @@ pub async fn run(
         if reply.calls.is_empty() {
             return Ok(Turn { answer: reply.text, usage, understood: reply.understood });
         }
+        if !reply.text.is_empty() {
+            show("\n");
+        }
         calls_made += reply.calls.len();
         let budget = |why: String| Err(AgentError::Budget(why));
         if reply.calls.len() > limits.calls_per_turn {
             answer_all(conversation, &reply.calls, "not done: too many calls at once");
             return budget(format!("the model asked for {} calls at once", reply.calls.len()));
         }
-        if calls_made > limits.calls
-            || usage.input + usage.output > limits.tokens
-            || started.elapsed() > limits.time
-        {
+        if calls_made > limits.calls || usage.input + usage.output > limits.tokens {
             answer_all(conversation, &reply.calls, "not done: the budget of this request is spent");
             return budget(format!(
-                "the request's budget is spent ({calls_made} calls, {} tokens, {} s)",
-                usage.input + usage.output,
-                started.elapsed().as_secs()
+                "the request's budget is spent ({calls_made} calls, {} tokens)",
+                usage.input + usage.output
             ));
         }
         let (results, fatal) = answer(&reply.calls, tools, execute, &mut repairs).await;
-        for (call, result) in reply.calls.iter().zip(&results) {
-            seen.push((format!("{} {}", call.name, call.arguments), result.text.clone()));
-        }
+        let mut now: Vec<(String, String)> =
+            reply.calls.iter().zip(&results).map(|(c, r)| (said(c), r.text.clone())).collect();
+        // The same twice in one turn is clumsy, and no loop.
+        now.sort();
+        now.dedup();
+        let looped = now.iter().any(|n| seen.iter().filter(|s| *s == n).count() + 1 >= REPEATS);
+        seen.extend(now);
         conversation.messages.extend(results.into_iter().map(Message::Tool));
         if let Some(why) = fatal {
             return Err(AgentError::Fatal(why));
         }
         if repairs > REPAIRS {
-            return budget("the model sends arguments that are not JSON".into());
+            return budget("the model keeps making calls that make no sense".into());
         }
-        if let Some(last) = seen.last()
-            && seen.iter().filter(|s| *s == last).count() >= REPEATS
-        {
+        if looped {
             return budget(format!("the model made the same call {REPEATS} times with the same result"));
         }
     }
     Err(AgentError::Budget(format!("no answer after {} turns", limits.turns)))
+}
+
+/// One answer. When the conversation has grown too long for the model, its tool results are shortened once.
+async fn reply(
+    model: &Model,
+    system: &str,
+    conversation: &mut Conversation,
+    tools: &[ToolSpec],
+    show: &mut (dyn FnMut(&str) + Send),
+) -> Result<Reply, ModelError> {
+    let mut shown = false;
+    let mut say = |text: &str| {
+        shown = true;
+        show(text);
+    };
+    let mut reply = model.reply(system, conversation, tools, &mut say).await;
+    if matches!(reply, Err(ModelError::ContextTooLong(_))) && conversation.shorten() {
+        reply = model.reply(system, conversation, tools, &mut say).await;
+    }
+    if reply.is_err() && shown {
+        // What was said so far stays readable above the reason.
+        show("\n");
+    }
+    reply
+}
+
+/// A call as text, alike for arguments that differ in spacing alone.
+fn said(call: &ToolCall) -> String {
+    let arguments = serde_json::from_str::<Value>(&call.arguments).map(|v| v.to_string());
+    format!("{} {}", call.name, arguments.unwrap_or_else(|_| call.arguments.clone()))
 }
 
 /// Answers each call exactly once: those that make sense are carried out together, the others told why not. When one

@@ -54,7 +54,8 @@ impl<F: Front> Execute for Hands<'_, F> {
             .iter()
             .map(|c| Call {
                 tool: c.name.clone(),
-                arguments: serde_json::from_str(&c.arguments).unwrap_or(Value::Null),
+                // Some models send nothing where there is nothing to say.
+                arguments: serde_json::from_str(&c.arguments).unwrap_or_else(|_| json!({})),
             })
             .collect();
         let request = Request { calls: &typed, words: &self.words, now: self.now };
@@ -135,22 +136,30 @@ pub async fn turn(
             printer.stream(piece);
         }
     };
-    let mut stop = bench.stop.clone();
     let mut hands =
         Hands { bench, front: terminal, words: words.into(), now: Timestamp::now(), done: Vec::new() };
-    let system = system(bench);
-    let specs = tool_specs();
-    let result = {
-        let run = agent::run(model, &system, &specs, conversation, Limits::default(), &mut hands, &mut show);
-        tokio::pin!(run);
-        tokio::select! {
-            biased;
-            result = &mut run => result,
-            // A write that is under way is finished by `apply` itself, which watches the same switch; give it room.
-            () = async { stop.asked().await; grace().await } => Err(AgentError::Fatal("interrupted".into())),
-        }
-    };
+    let result = until_stopped(&mut hands, model, conversation, &mut show).await;
     (result, hands.done)
+}
+
+/// The loop, until it ends or the person stops it.
+async fn until_stopped<F: Front>(
+    hands: &mut Hands<'_, F>,
+    model: &Model,
+    conversation: &mut Conversation,
+    show: &mut (dyn FnMut(&str) + Send),
+) -> Result<agent::Turn, AgentError> {
+    let mut stop = hands.bench.stop.clone();
+    let system = system(hands.bench);
+    let specs = tool_specs();
+    let run = agent::run(model, &system, &specs, conversation, Limits::default(), hands, show);
+    tokio::pin!(run);
+    tokio::select! {
+        biased;
+        result = &mut run => result,
+        // A write that is under way is finished by `apply` itself, which watches the same switch; give it room.
+        () = async { stop.asked().await; grace().await } => Err(AgentError::Fatal("interrupted".into())),
+    }
 }
 
 /// How long a request may take to come to an end of its own after Ctrl-C.
@@ -212,7 +221,14 @@ fn finish(
                     Ok(if printed == ExitStatus::Done { ExitStatus::ModelFailed } else { printed })
                 }
                 other => {
-                    Err(Failure { message: other.to_string(), hint: None, status: ExitStatus::ModelFailed })
+                    let hint = Some("Ask for less at once, or in other words.".to_string());
+                    let failed =
+                        Failure { message: other.to_string(), hint, status: ExitStatus::ModelFailed };
+                    if !changed || printed == ExitStatus::Done {
+                        return Err(failed);
+                    }
+                    terminal.failure(&failed);
+                    Ok(printed)
                 }
             }
         }
@@ -248,32 +264,21 @@ pub async fn plan(settings: &Settings, terminal: &mut Terminal, words: &str) -> 
     let mut bench = connect::workbench(settings, terminal.stop.clone()).await?;
     bench.dry_run = true;
     terminal.header(&model.name(), bench.cluster.context(), bench.cluster.namespace());
+    // The plan holds the moment of its preview: a restart writes it into the object.
     let now = Timestamp::now();
     let mut hands = Hands { bench: &bench, front: terminal, words: words.into(), now, done: Vec::new() };
-    let system = system(&bench);
-    let result = agent::run(
-        &model,
-        &system,
-        &tool_specs(),
-        &mut conversation,
-        Limits::default(),
-        &mut hands,
-        &mut |_| {},
-    )
-    .await;
+    let result = until_stopped(&mut hands, &model, &mut conversation, &mut |_| {}).await;
     let done = hands.done;
-    let previewed: Vec<&(Call, Done)> =
-        done.iter().filter(|(_, d)| matches!(d, Done::Previewed(_))).collect();
-    let Some((_, Done::Previewed(view))) = previewed.first() else {
-        let outcomes: Vec<Done> = done.iter().map(|(_, d)| d.clone()).collect();
-        if outcomes.is_empty()
-            && let Err(AgentError::Model(e)) = result
-        {
-            return Err(failure(e));
-        }
-        return Ok(call::print(settings, terminal, &outcomes));
+    let view = done.iter().find_map(|(_, d)| if let Done::Previewed(view) = d { Some(view) } else { None });
+    let Some(view) = view else {
+        return finish(settings, terminal, &model, result, &done);
     };
-    let calls: Vec<Call> = previewed.iter().map(|(c, _)| c.clone()).collect();
+    if let (Model::OpenAi(_), Ok(turn)) = (&model, &result) {
+        terminal.note(&usage_line(turn.usage));
+    }
+    // All that was previewed together; what a model tried afterwards is another plan.
+    let is_same = |d: &Done| matches!(d, Done::Previewed(v) if v.digest == view.digest);
+    let calls: Vec<Call> = done.iter().filter(|(_, d)| is_same(d)).map(|(c, _)| c.clone()).collect();
     let request = Request { calls: &calls, words, now };
     let saved = bench.saved(&request, view);
     match &settings.output_file {

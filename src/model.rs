@@ -65,6 +65,12 @@ pub enum ModelError {
     Busy { status: u16, seconds: u64 },
     #[error("the model's answer broke off: {0}")]
     Truncated(String),
+    #[error("the model's endpoint has been silent for too long")]
+    Stalled,
+    #[error("the model's answer is longer than it may be")]
+    TooLong,
+    #[error("the conversation is longer than the model can read: {0}")]
+    ContextTooLong(String),
     #[error("the model's answer cannot be read: {0}")]
     Malformed(String),
     #[error("the model gave no answer: {0}")]
@@ -84,6 +90,13 @@ impl ModelError {
             Self::Refused { status: 402, .. } => "The account has no credit left.",
             Self::Refused { status: 404, .. } => "Check the model's name (--model) and --base-url.",
             Self::Busy { .. } => "Try again later, or use --model planner.",
+            Self::Stalled => {
+                "Nothing that it asked for in that answer was done. KAI_MODEL_TIMEOUT sets how long kai waits, in seconds."
+            }
+            Self::TooLong => "Nothing that it asked for in that answer was done. Ask for less at once.",
+            Self::ContextTooLong(_) => {
+                "Ask for less at once (one namespace, fewer log lines), or use a model that reads more."
+            }
             Self::Truncated(_) => "Nothing that it asked for in that answer was done. Ask again.",
             _ => return None,
         };

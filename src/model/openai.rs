@@ -1,6 +1,7 @@
 //! A language model behind any OpenAI-compatible endpoint, through async-openai with our own lenient types: what
 //! servers really send differs from the protocol's letter.
 
+mod thoughts;
 mod transport;
 mod wire;
 
@@ -17,9 +18,6 @@ use super::{ModelError, Reply, ToolSpec, Usage};
 use crate::conversation::Conversation;
 use transport::{Answered, Transport};
 use wire::Assembly;
-
-/// Most bytes of one answer.
-const MOST_BYTES: usize = 8 << 20;
 
 /// An API key: it can be sent, and not shown.
 #[derive(Clone, Default)]
@@ -40,6 +38,21 @@ impl Key {
             ))
         }
     }
+
+    /// One clean line of what an endpoint said, without secrets and without this key, which some endpoints repeat.
+    fn hide(&self, text: &str) -> String {
+        let text = if self.0.len() < 6 { text.to_string() } else { text.replace(&self.0, "(key)") };
+        kai_tools::redact::text(&kai_tools::sanitize::line(&text))
+    }
+
+    /// The text of an error in whichever shape it comes.
+    fn message_of(&self, error: &Value) -> String {
+        let text = error
+            .as_str()
+            .or_else(|| error.get("message")?.as_str())
+            .map_or_else(|| error.to_string(), str::to_string);
+        self.hide(&text.chars().take(300).collect::<String>())
+    }
 }
 
 impl fmt::Debug for Key {
@@ -48,14 +61,24 @@ impl fmt::Debug for Key {
     }
 }
 
-/// An endpoint and the model on it.
+/// Where a model answers, and how to talk to it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub base_url: String,
+    pub key: Key,
+    pub model: String,
+    /// Whether answers are streamed.
+    pub stream: bool,
+    /// How long the endpoint may be silent.
+    pub silence: Duration,
+    /// Whether it takes only the simplest schemas.
+    pub plain_schemas: bool,
+}
+
+/// A model on an endpoint.
 pub struct OpenAi {
     client: Client<OpenAIConfig>,
-    model: String,
-    base_url: String,
-    stream: bool,
-    /// How long the endpoint may be silent.
-    silence: Duration,
+    endpoint: Endpoint,
     /// Marks tool output, so that its text cannot pretend to have ended. New in each run.
     fence: String,
 }
@@ -65,39 +88,42 @@ impl OpenAi {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(
-        base_url: &str,
-        key: Key,
-        model: &str,
-        stream: bool,
-        silence: Duration,
-    ) -> Result<Self, ModelError> {
-        let http = reqwest::Client::builder()
+    pub fn new(endpoint: Endpoint) -> Result<Self, ModelError> {
+        let base_url = endpoint.base_url.trim().trim_end_matches('/').to_string();
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("kai/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
-            .read_timeout(silence)
+            // Later than our own, which speaks more clearly; this one also covers the wait for the head.
+            .read_timeout(endpoint.silence + Duration::from_secs(1))
             // A redirect would carry the key to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| ModelError::Settings(format!("no HTTP client: {e}")))?;
-        let base_url = base_url.trim_end_matches('/').to_string();
-        let config = OpenAIConfig::new().with_api_base(&base_url).with_api_key(key.0);
-        let client = Client::build(http.clone(), config).with_http_service(Transport::new(http));
+            .redirect(reqwest::redirect::Policy::none());
+        if base_url.starts_with("http://") {
+            // No certificates are needed, and on an image without any their lack is no failure. What travels in the
+            // clear stays on this machine: it does not go through a proxy.
+            builder = builder.tls_certs_only([]).no_proxy();
+        }
+        let http = builder.build().map_err(|e| ModelError::Settings(format!("no HTTP client: {e}")))?;
+        // The library reads these from the environment; they belong to OpenAI, and this may be another endpoint.
+        let config = OpenAIConfig::new().with_org_id("").with_project_id("");
+        let config = config.with_api_base(&base_url).with_api_key(endpoint.key.0.clone());
+        let transport = Transport::new(http.clone(), endpoint.key.clone());
+        let client = Client::build(http, config).with_http_service(transport);
         let now = jiff::Timestamp::now().as_nanosecond();
         let fence =
             kai_tools::journal::sha256(format!("{now}{}", std::process::id()).as_bytes())[..10].to_string();
-        Ok(Self { client, model: model.into(), base_url, stream, silence, fence })
+        Ok(Self { client, endpoint: Endpoint { base_url, ..endpoint }, fence })
     }
 
     /// The model's name and where it answers.
     pub fn name(&self) -> String {
         let host = self
+            .endpoint
             .base_url
             .parse::<http::Uri>()
             .ok()
             .and_then(|u| u.host().map(str::to_string))
             .unwrap_or_default();
-        format!("{} at {host}", self.model)
+        format!("{} at {host}", self.endpoint.model)
     }
 
     /// Answers a conversation.
@@ -111,14 +137,13 @@ impl OpenAi {
         tools: &[ToolSpec],
         show: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reply, ModelError> {
-        let mut request =
-            json!({"model": self.model, "messages": wire::messages(system, conversation, &self.fence)});
+        let messages = wire::messages(system, conversation, &self.fence);
+        let mut request = json!({"model": self.endpoint.model, "messages": messages});
         if !tools.is_empty() {
-            request["tools"] = wire::tools(tools);
+            request["tools"] = wire::tools(tools, self.endpoint.plain_schemas);
         }
         let sent = request.to_string().len() as u64;
-        let mut reply =
-            if self.stream { self.streamed(request, show).await? } else { self.whole(request, show).await? };
+        let mut reply = self.answer(request, show).await?;
         if reply.usage == Usage::default() {
             let calls: usize = reply.calls.iter().map(|c| c.arguments.len() + c.name.len()).sum();
             reply.usage =
@@ -127,51 +152,82 @@ impl OpenAi {
         if reply.text.trim().is_empty() && reply.calls.is_empty() {
             return Err(ModelError::Empty("neither text nor a tool call".into()));
         }
+        wire::name_calls(&mut reply.calls, conversation.messages.len());
         Ok(reply)
     }
 
-    async fn streamed(
+    /// One answer. What broke off before anybody saw a word of it is asked for once more.
+    async fn answer(
         &self,
         mut request: Value,
         show: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reply, ModelError> {
-        request["stream"] = json!(true);
-        request["stream_options"] = json!({"include_usage": true});
-        let mut stream =
-            self.client.chat().create_stream_byot::<_, Value>(request).await.map_err(|e| failure(&e))?;
+        request["stream"] = json!(self.endpoint.stream);
+        if self.endpoint.stream {
+            request["stream_options"] = json!({"include_usage": true});
+        }
+        let mut shown = false;
+        for again in [true, false] {
+            let mut show = |text: &str| {
+                shown |= !text.is_empty();
+                show(text);
+            };
+            let answer = match self.endpoint.stream {
+                true => self.streamed(&request, &mut show).await,
+                false => self.whole(&request, &mut show).await,
+            };
+            match answer {
+                Err(ModelError::Truncated(why)) if again && !shown => {
+                    tracing::info!(why, "the answer broke off; asking once more");
+                }
+                // Some endpoints do not know the option, and report token use without it or not at all.
+                Err(ModelError::Refused { status: 400 | 422, message })
+                    if again && message.contains("stream_options") =>
+                {
+                    request.as_object_mut().map(|r| r.shift_remove("stream_options"));
+                }
+                answer => return answer,
+            }
+        }
+        unreachable!("the second answer is returned")
+    }
+
+    async fn streamed(
+        &self,
+        request: &Value,
+        show: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Reply, ModelError> {
+        let chat = self.client.chat();
+        let mut stream = chat.create_stream_byot::<_, Value>(request).await.map_err(|e| self.failure(&e))?;
         let mut assembly = Assembly::default();
-        let mut bytes = 0;
         loop {
-            // reqwest's own read timeout is about bytes; keep-alive comments are bytes too.
-            let Ok(next) = tokio::time::timeout(self.silence, stream.next()).await else {
-                return Err(ModelError::Truncated(format!("nothing came for {} s", self.silence.as_secs())));
+            // reqwest's own timeout is about bytes; keep-alive comments are bytes too.
+            let Ok(next) = tokio::time::timeout(self.endpoint.silence, stream.next()).await else {
+                return Err(ModelError::Stalled);
             };
             let Some(chunk) = next else { break };
-            let chunk = chunk.map_err(|e| broken(&e))?;
+            let chunk = chunk.map_err(|e| self.broken(&e))?;
             if let Some(error) = chunk.get("error").filter(|e| !e.is_null()) {
-                return Err(ModelError::Refused { status: 200, message: transport::message_of(error) });
-            }
-            bytes += chunk.to_string().len();
-            if bytes > MOST_BYTES {
-                return Err(ModelError::Malformed("more than 8 MiB in one answer".into()));
+                let message = self.endpoint.key.message_of(error);
+                return Err(ModelError::Refused { status: 200, message });
             }
             let text = assembly.push(&chunk);
             if !text.is_empty() {
                 show(&text);
             }
         }
+        let rest = assembly.rest();
+        if !rest.is_empty() {
+            show(&rest);
+        }
         assembly.finish()
     }
 
-    async fn whole(
-        &self,
-        mut request: Value,
-        show: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Reply, ModelError> {
-        request["stream"] = json!(false);
-        let answer: Value = self.client.chat().create_byot(request).await.map_err(|e| failure(&e))?;
+    async fn whole(&self, request: &Value, show: &mut (dyn FnMut(&str) + Send)) -> Result<Reply, ModelError> {
+        let answer: Value = self.client.chat().create_byot(request).await.map_err(|e| self.failure(&e))?;
         if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
-            return Err(ModelError::Refused { status: 200, message: transport::message_of(error) });
+            let message = self.endpoint.key.message_of(error);
+            return Err(ModelError::Refused { status: 200, message });
         }
         let reply = wire::whole(&answer)?;
         if !reply.text.is_empty() {
@@ -185,39 +241,35 @@ impl OpenAi {
     /// # Errors
     /// As the endpoint answers.
     pub async fn list(&self) -> Result<Vec<String>, ModelError> {
-        let answer: Value = self.client.models().list_byot().await.map_err(|e| failure(&e))?;
+        let answer: Value = self.client.models().list_byot().await.map_err(|e| self.failure(&e))?;
         let names = answer.get("data").and_then(Value::as_array).into_iter().flatten();
         Ok(names.filter_map(|m| m.get("id")?.as_str()).map(kai_tools::sanitize::line).collect())
     }
-}
 
-/// What a failed request means.
-fn failure(error: &OpenAIError) -> ModelError {
-    match error {
-        OpenAIError::Boxed(e) => match e.downcast_ref::<Answered>() {
-            Some(answered) => answered.0.clone(),
-            None => ModelError::Unreachable(plain(&e.to_string())),
-        },
-        OpenAIError::Reqwest(e) => ModelError::Unreachable(plain(&e.to_string())),
-        OpenAIError::JSONDeserialize(e, body) => ModelError::Malformed(format!(
-            "{e}; it begins: {}",
-            plain(&body.chars().take(120).collect::<String>())
-        )),
-        other => broken(other),
+    /// What a failed request means.
+    fn failure(&self, error: &OpenAIError) -> ModelError {
+        match error {
+            OpenAIError::Boxed(e) => match e.downcast_ref::<Answered>() {
+                Some(answered) => answered.0.clone(),
+                None => ModelError::Unreachable(self.endpoint.key.hide(&e.to_string())),
+            },
+            OpenAIError::Reqwest(e) => transport::lost(e, &self.endpoint.key),
+            other => self.broken(other),
+        }
     }
-}
 
-/// What an error in the middle of a stream means.
-fn broken(error: &OpenAIError) -> ModelError {
-    match error {
-        OpenAIError::JSONDeserialize(e, body) => ModelError::Malformed(format!(
-            "{e}; it says: {}",
-            plain(&body.chars().take(120).collect::<String>())
-        )),
-        other => ModelError::Truncated(plain(&other.to_string())),
+    /// What an error in the middle of an answer means.
+    fn broken(&self, error: &OpenAIError) -> ModelError {
+        let hide = |text: &str| self.endpoint.key.hide(text);
+        match error {
+            OpenAIError::JSONDeserialize(e, body) => {
+                let start = hide(&body.chars().take(120).collect::<String>());
+                ModelError::Malformed(format!("{e}; it says: {start}"))
+            }
+            OpenAIError::StreamError(_) => {
+                ModelError::Truncated("the connection was lost, or the answer is longer than 8 MiB".into())
+            }
+            other => ModelError::Truncated(hide(&other.to_string())),
+        }
     }
-}
-
-fn plain(text: &str) -> String {
-    kai_tools::redact::text(&kai_tools::sanitize::line(text))
 }

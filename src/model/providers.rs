@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::openai::{Key, OpenAi};
+use super::openai::{Endpoint, Key, OpenAi};
 use super::planner::Planner;
 use super::{Model, ModelError};
 use crate::settings::Settings;
@@ -17,6 +17,9 @@ pub struct Provider {
     pub base_url: String,
     /// Environment variable of its key; empty when it needs none.
     pub key: String,
+    /// Whether it refuses tools whose schemas hold more than the simplest keywords.
+    #[serde(default)]
+    pub plain_schemas: bool,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +48,11 @@ pub fn choose(settings: &Settings) -> Result<Model, ModelError> {
         }
         (Some(name), _) => named(name),
     };
-    let base_url = choice.base_url.clone().or_else(|| provider.as_ref().map(|p| p.base_url.clone()));
+    let base_url = choice
+        .base_url
+        .as_ref()
+        .map(|u| u.trim().to_string())
+        .or_else(|| provider.as_ref().map(|p| p.base_url.clone()));
     let Some(base_url) = base_url else {
         let names: Vec<String> = providers().into_iter().map(|p| p.name).collect();
         return Err(ModelError::Settings(format!(
@@ -60,13 +67,15 @@ pub fn choose(settings: &Settings) -> Result<Model, ModelError> {
         return Err(ModelError::Settings(format!("no API key: set {variable} or KAI_API_KEY")));
     }
     let key = Key::new(key.unwrap_or_default())?;
-    Ok(Model::OpenAi(Box::new(OpenAi::new(
-        &base_url,
+    let endpoint = Endpoint {
+        base_url,
         key,
-        model,
-        choice.stream,
-        Duration::from_secs(choice.silence),
-    )?)))
+        model: model.into(),
+        stream: choice.stream,
+        silence: Duration::from_secs(choice.silence),
+        plain_schemas: provider.is_some_and(|p| p.plain_schemas),
+    };
+    Ok(Model::OpenAi(Box::new(OpenAi::new(endpoint)?)))
 }
 
 /// `provider:model`, or a bare model name. A colon may be part of a model's own name (`qwen3:8b`).

@@ -1,11 +1,11 @@
 //! The protocol's JSON: our messages out, answers in, whole or in pieces (pure).
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use crate::conversation::{Conversation, Message, ToolCall};
 use crate::model::{ModelError, Reply, ToolSpec, Usage};
+
+use super::thoughts::{self, Thoughts};
 
 /// The conversation as the protocol writes it. Tool output stands between fences whose name the text cannot know.
 pub fn messages(system: &str, conversation: &Conversation, fence: &str) -> Value {
@@ -14,7 +14,12 @@ pub fn messages(system: &str, conversation: &Conversation, fence: &str) -> Value
         out.push(match message {
             Message::User { text } => json!({"role": "user", "content": text}),
             Message::Assistant { text, calls, extra } => {
-                let mut said = extra.as_object().cloned().unwrap_or_default();
+                // Reasoning comes back only with the calls it led to; elsewhere it is refused as often as wanted.
+                let mut said = if calls.is_empty() {
+                    Map::new()
+                } else {
+                    extra.as_object().cloned().unwrap_or_default()
+                };
                 said.insert("role".into(), json!("assistant"));
                 said.insert(
                     "content".into(),
@@ -49,17 +54,63 @@ fn call(call: &ToolCall) -> Value {
     Value::Object(out)
 }
 
-/// The tools as the protocol writes them.
-pub fn tools(tools: &[ToolSpec]) -> Value {
-    let function =
-        |t: &ToolSpec| json!({"name": t.name, "description": t.description, "parameters": t.schema});
+/// The tools as the protocol writes them, with the simplest schemas where an endpoint takes no others.
+pub fn tools(tools: &[ToolSpec], plain: bool) -> Value {
+    let function = |t: &ToolSpec| {
+        let schema = if plain { plain_schema(&t.schema) } else { t.schema.clone() };
+        json!({"name": t.name, "description": t.description, "parameters": schema})
+    };
     tools.iter().map(|t| json!({"type": "function", "function": function(t)})).collect()
+}
+
+/// Keywords that every dialect of JSON schema knows. Gemini's refuses a request for any other.
+const PLAIN: [&str; 10] = [
+    "type",
+    "description",
+    "properties",
+    "required",
+    "items",
+    "enum",
+    "anyOf",
+    "minimum",
+    "maximum",
+    "nullable",
+];
+
+fn plain_schema(schema: &Value) -> Value {
+    let Some(map) = schema.as_object() else { return json!({}) };
+    let mut out = Map::new();
+    for (key, value) in map.iter().filter(|(key, _)| PLAIN.contains(&key.as_str())) {
+        let value = match (key.as_str(), value) {
+            ("properties", Value::Object(all)) => {
+                Value::Object(all.iter().map(|(name, s)| (name.clone(), plain_schema(s))).collect())
+            }
+            ("items", item) => plain_schema(item),
+            ("anyOf", Value::Array(all)) => all.iter().map(plain_schema).collect(),
+            (_, other) => other.clone(),
+        };
+        out.insert(key.clone(), value);
+    }
+    Value::Object(out)
+}
+
+/// Gives each call an id of its own in the whole conversation, since each is answered by its id: endpoints leave ids
+/// out, repeat them within an answer, or begin anew with each. `at` is the answer's place in the conversation.
+pub fn name_calls(calls: &mut [ToolCall], at: usize) {
+    for i in 0..calls.len() {
+        let id = calls[i].id.clone();
+        if id.is_empty() || calls[..i].iter().any(|c| c.id == id) {
+            let free = |id: &String| calls.iter().all(|c| c.id != *id);
+            calls[i].id = (i..).map(|n| format!("kai_{at}_{n}")).find(free).unwrap_or_default();
+        }
+    }
 }
 
 /// An answer that comes in pieces.
 #[derive(Default)]
 pub struct Assembly {
     text: String,
+    thoughts: Thoughts,
     calls: Vec<Piece>,
     extra: Map<String, Value>,
     usage: Usage,
@@ -78,7 +129,7 @@ struct Piece {
 }
 
 impl Assembly {
-    /// Takes a chunk and gives the text in it.
+    /// Takes a chunk and gives the text that can be shown.
     pub fn push(&mut self, chunk: &Value) -> String {
         if let Some(usage) = chunk.get("usage").filter(|u| u.is_object()) {
             self.usage = read_usage(usage);
@@ -97,7 +148,12 @@ impl Assembly {
                 ("content", Value::String(piece)) => text.push_str(piece),
                 ("refusal", Value::String(piece)) => self.refusal.push_str(piece),
                 ("tool_calls", Value::Array(list)) => list.iter().for_each(|c| self.push_call(c)),
-                ("role" | "content" | "tool_calls" | "refusal" | "function_call" | "audio", _)
+                // The last three are told to the reader or to nobody; endpoints refuse to be told them again.
+                (
+                    "role" | "content" | "tool_calls" | "refusal" | "function_call" | "audio" | "annotations"
+                    | "reasoning",
+                    _,
+                )
                 | (_, Value::Null) => {}
                 (_, Value::String(piece)) => match self.extra.get_mut(key) {
                     Some(Value::String(known)) => known.push_str(piece),
@@ -117,24 +173,27 @@ impl Assembly {
             }
         }
         self.text.push_str(&text);
-        text
+        self.thoughts.push(&text)
+    }
+
+    /// Text that was held back and can be shown now that nothing follows.
+    pub fn rest(&mut self) -> String {
+        self.thoughts.rest()
     }
 
     fn push_call(&mut self, delta: &Value) {
         let index = delta.get("index").and_then(Value::as_u64);
         let id = delta.get("id").and_then(Value::as_str).unwrap_or("");
         let known = match index {
-            // The same index with another id is another call (some servers never count up).
+            // The same index with another id, or with a name once the arguments are whole, is another call: some
+            // servers never count up.
             Some(_) => self
                 .calls
                 .iter()
-                .rposition(|c| c.index == index && (id.is_empty() || c.id.is_empty() || c.id == id)),
+                .rposition(|c| c.index == index && (id.is_empty() || c.id.is_empty() || c.id == id))
+                .filter(|at| !(id.is_empty() && is_named(delta) && self.calls[*at].is_whole())),
             None if !id.is_empty() => self.calls.iter().rposition(|c| c.id == id),
-            None => self
-                .calls
-                .len()
-                .checked_sub(1)
-                .filter(|_| delta.pointer("/function/name").is_none_or(|n| n == "" || n.is_null())),
+            None => self.calls.len().checked_sub(1).filter(|_| !is_named(delta)),
         };
         let at = known.unwrap_or_else(|| {
             self.calls.push(Piece { index, ..Piece::default() });
@@ -177,10 +236,8 @@ impl Assembly {
                     said()
                 )));
             }
-            Some("length" | "max_tokens") => {
-                return Err(ModelError::Truncated("it is longer than the model may answer".into()));
-            }
-            Some("content_filter") => {
+            Some("length" | "max_tokens") => return Err(ModelError::TooLong),
+            Some("content_filter" | "refusal") => {
                 return Err(ModelError::Empty("the endpoint's filter withheld it".into()));
             }
             Some(_) => {}
@@ -188,28 +245,31 @@ impl Assembly {
         if !self.refusal.is_empty() && self.text.is_empty() {
             return Err(ModelError::Empty(kai_tools::sanitize::line(&self.refusal)));
         }
-        let mut used: BTreeMap<String, usize> = BTreeMap::new();
-        let calls = self
-            .calls
-            .into_iter()
-            .filter(|c| !c.name.is_empty())
-            .enumerate()
-            .map(|(i, c)| {
-                let count = used.entry(c.id.clone()).or_default();
-                *count += 1;
-                // Each call is answered by its id, so each needs one of its own.
-                let id = if c.id.is_empty() || *count > 1 { format!("call_{i}") } else { c.id };
-                ToolCall { id, name: c.name, arguments: c.arguments, extra: object_or_null(c.extra) }
-            })
-            .collect();
+        let calls = self.calls.into_iter().filter(|c| !c.name.is_empty()).map(|c| ToolCall {
+            id: c.id,
+            name: c.name,
+            arguments: c.arguments,
+            extra: object_or_null(c.extra),
+        });
         Ok(Reply {
-            text: without_thoughts(&self.text),
-            calls,
+            text: thoughts::without(&self.text),
+            calls: calls.collect(),
             extra: object_or_null(self.extra),
             usage: self.usage,
             understood: true,
         })
     }
+}
+
+impl Piece {
+    /// Whether the arguments are complete: an object that nothing can be added to.
+    fn is_whole(&self) -> bool {
+        serde_json::from_str::<Map<String, Value>>(&self.arguments).is_ok()
+    }
+}
+
+fn is_named(delta: &Value) -> bool {
+    delta.pointer("/function/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
 }
 
 /// An answer that came whole.
@@ -237,15 +297,6 @@ fn object_or_null(map: Map<String, Value>) -> Value {
 fn read_usage(usage: &Value) -> Usage {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
     Usage { input: count("prompt_tokens"), output: count("completion_tokens"), estimated: false }
-}
-
-/// Text without the reasoning that some models write into it.
-fn without_thoughts(text: &str) -> String {
-    match (text.find("<think>"), text.find("</think>")) {
-        (Some(from), Some(to)) if from < to => format!("{}{}", &text[..from], text[to + 8..].trim_start()),
-        (None, Some(to)) => text[to + 8..].trim_start().to_string(),
-        _ => text.to_string(),
-    }
 }
 
 #[cfg(test)]

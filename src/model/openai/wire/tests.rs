@@ -67,7 +67,83 @@ fn one_index_for_all_calls_is_told_apart_by_id() {
         delta(json!({"tool_calls": [{"index": 0, "function": {"name": "get", "arguments": "{}"}}, {"index": 1, "function": {"name": "get", "arguments": "{}"}}]}), Some("tool_calls")),
     ])
     .unwrap();
-    assert_ne!(same.calls[0].id, same.calls[1].id, "calls without ids get their own");
+    assert_eq!(same.calls.len(), 2);
+    let never_counts = assemble(&[
+        delta(
+            json!({"tool_calls": [{"index": 0, "function": {"name": "get", "arguments": "{\"kind\":"}}]}),
+            None,
+        ),
+        delta(
+            json!({"tool_calls": [{"index": 0, "function": {"name": "get", "arguments": "\"pod\"}"}}]}),
+            None,
+        ),
+        delta(
+            json!({"tool_calls": [{"index": 0, "function": {"name": "get", "arguments": "{}"}}]}),
+            Some("stop"),
+        ),
+    ])
+    .unwrap();
+    let arguments: Vec<&str> = never_counts.calls.iter().map(|c| c.arguments.as_str()).collect();
+    assert_eq!(arguments, ["{\"kind\":\"pod\"}", "{}"], "a name after whole arguments begins another call");
+}
+
+#[test]
+fn every_call_has_an_id_of_its_own() {
+    let call =
+        |id: &str| ToolCall { id: id.into(), name: "get".into(), arguments: "{}".into(), extra: Value::Null };
+    let mut calls = vec![call("kai_3_1"), call(""), call("a"), call("a"), call("")];
+    name_calls(&mut calls, 3);
+    let ids: std::collections::BTreeSet<&str> = calls.iter().map(|c| c.id.as_str()).collect();
+    assert_eq!(ids.len(), 5);
+    assert!(!ids.contains("") && calls[0].id == "kai_3_1" && calls[2].id == "a");
+}
+
+#[test]
+fn thoughts_are_not_shown_and_not_said() {
+    let mut assembly = Assembly::default();
+    let shown: String = ["<th", "ink>restart it? no</thi", "nk>All ", "is well."]
+        .into_iter()
+        .map(|piece| assembly.push(&delta(json!({"content": piece}), None)))
+        .collect();
+    assembly.push(&delta(json!({}), Some("stop")));
+    assert_eq!((shown.as_str(), assembly.finish().unwrap().text.as_str()), ("All is well.", "All is well."));
+}
+
+#[test]
+fn reasoning_goes_back_with_calls_only() {
+    let said = |calls: Vec<ToolCall>| {
+        let extra = json!({"reasoning_content": "hm"});
+        let message = Message::Assistant { text: "x".into(), calls, extra };
+        messages("s", &Conversation { messages: vec![message] }, "f")[1].clone()
+    };
+    let call = ToolCall { id: "a".into(), name: "get".into(), arguments: "{}".into(), extra: Value::Null };
+    assert_eq!(said(vec![call])["reasoning_content"], "hm");
+    assert!(said(Vec::new()).get("reasoning_content").is_none());
+}
+
+#[test]
+fn plain_schemas_keep_every_argument_and_no_strange_word() {
+    fn words(schema: &Value, found: &mut Vec<String>) {
+        for (key, value) in schema.as_object().into_iter().flatten() {
+            found.push(key.clone());
+            match value {
+                Value::Object(all) if key == "properties" => all.values().for_each(|s| words(s, found)),
+                Value::Array(all) if key == "anyOf" => all.iter().for_each(|s| words(s, found)),
+                Value::Object(_) => words(value, found),
+                _ => {}
+            }
+        }
+    }
+    for spec in crate::ask::tool_specs() {
+        let plain = plain_schema(&spec.schema);
+        let names =
+            |schema: &Value| schema["properties"].as_object().map(|p| p.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(names(&plain), names(&spec.schema), "{}", spec.name);
+        assert_eq!(plain["required"], spec.schema["required"], "{}", spec.name);
+        let mut found = Vec::new();
+        words(&plain, &mut found);
+        assert!(found.iter().all(|w| PLAIN.contains(&w.as_str())), "{}: {found:?}", spec.name);
+    }
 }
 
 #[test]
@@ -78,7 +154,7 @@ fn what_broke_off_is_no_answer() {
         json!({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "scale", "arguments": "{\"w"}}]}),
         Some("length"),
     )]);
-    assert!(matches!(long, Err(ModelError::Truncated(_))));
+    assert!(matches!(long, Err(ModelError::TooLong)));
     let filtered = assemble(&[delta(json!({"content": "x"}), Some("content_filter"))]);
     assert!(matches!(filtered, Err(ModelError::Empty(_))));
 }
