@@ -145,9 +145,9 @@ impl ServerHandler for Server {
         // The last progress goes out before the result, never after it.
         let both = async { tokio::join!(work, front::forward(&context, received)).0 };
         tokio::pin!(both);
+        // A cancellation goes first: what the client takes back before it agrees is not applied.
         let response = tokio::select! {
             biased;
-            response = &mut both => response,
             () = context.ct.cancelled() => {
                 if tools::only_reads(&request.name) {
                     return Ok(answer::error("cancelled").into());
@@ -156,6 +156,7 @@ impl ServerHandler for Server {
                 let _ = switch.send(true);
                 both.await
             }
+            response = &mut both => response,
         };
         Ok(response.unwrap_or_else(|_| answer::error(PANICKED).into()))
     }

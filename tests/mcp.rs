@@ -1,7 +1,5 @@
-//! `kai mcp`, driven by a client that was not written here (the official TypeScript SDK) against a real API server, and
-//! by hand where a client is too well-behaved.
-//!
-//! Nothing here is skipped: without Node, its package client, or Go these tests fail and say what to install.
+//! `kai mcp`, driven by clients that were not written here (the official Go SDK, and the TypeScript SDK where Node is)
+//! against a real API server, and by hand where a client is too well-behaved.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -12,7 +10,7 @@ mod raw;
 #[path = "mcp/world.rs"]
 mod world;
 
-use client::Client;
+use client::{Client, Sdk};
 use raw::Raw;
 use serde_json::{Value, json};
 use world::World;
@@ -22,9 +20,11 @@ const LATEST: &str = "2026-07-28";
 #[tokio::test]
 async fn changes_need_a_person_whatever_the_client_does() {
     let world = World::up("mcp").await;
-    a_client_that_cannot_ask(&world);
-    forms(&world, "legacy");
-    forms(&world, LATEST);
+    for sdk in Sdk::all() {
+        a_client_that_cannot_ask(&world, sdk);
+        forms(&world, sdk, "legacy");
+        forms(&world, sdk, LATEST);
+    }
     a_seal_is_for_one_plan_and_one_use(&world);
     read_only_changes_nothing(&world);
     a_cancelled_call_applies_nothing(&world);
@@ -32,8 +32,8 @@ async fn changes_need_a_person_whatever_the_client_does() {
 }
 
 /// Preview, refusal, `kai approve`, apply, once; and the same for the way back.
-fn a_client_that_cannot_ask(world: &World) {
-    let mut client = Client::start(world, &json!({"version": "legacy"}), &[]);
+fn a_client_that_cannot_ask(world: &World, sdk: Sdk) {
+    let mut client = Client::start(world, sdk, &json!({"version": "legacy"}), &[]);
     the_list_is_the_catalogue(world, &mut client);
 
     let before = world.deployment();
@@ -106,15 +106,15 @@ fn the_list_is_the_catalogue(world: &World, client: &mut Client) {
 }
 
 /// A client with a form: no is no, yes is yes for what is reversible, and never enough for what is not.
-fn forms(world: &World, version: &str) {
+fn forms(world: &World, sdk: Sdk, version: &str) {
     let scale = json!({"workload": "backend", "replicas": 3});
     let before = world.deployment();
     for no in [
-        json!({"action": "decline"}),
+        json!({"action": "decline", "content": {"approve": true}}),
         json!({"action": "cancel"}),
         json!({"action": "accept", "content": {"approve": false}}),
     ] {
-        let mut client = Client::start(world, &json!({"version": version, "elicit": no}), &[]);
+        let mut client = Client::start(world, sdk, &json!({"version": version, "elicit": no}), &[]);
         let answer = client.call("scale", scale.clone());
         assert_eq!(answer.asked.len(), 1, "{answer:?}");
         assert_eq!(answer.data["outcome"], "approval_needed", "{answer:?}");
@@ -123,7 +123,7 @@ fn forms(world: &World, version: &str) {
     }
 
     let yes = json!({"action": "accept", "content": {"approve": true, "name": "backend"}});
-    let mut client = Client::start(world, &json!({"version": version, "elicit": yes}), &[]);
+    let mut client = Client::start(world, sdk, &json!({"version": version, "elicit": yes}), &[]);
     let destructive = client.call("scale", json!({"workload": "backend", "replicas": 0}));
     assert!(destructive.asked.is_empty(), "a form was shown for what it is not enough for: {destructive:?}");
     assert_eq!(destructive.data["outcome"], "approval_needed", "{destructive:?}");
@@ -151,7 +151,7 @@ fn forms(world: &World, version: &str) {
     world.scale(2);
 
     // What was approved is not applied to a Deployment that has moved.
-    let mut client = Client::start(world, &json!({"version": version}), &[]);
+    let mut client = Client::start(world, sdk, &json!({"version": version}), &[]);
     let preview = client.call("scale", json!({"workload": "backend", "by": 1}));
     world.approve(&preview.plan(), "y");
     world.scale(4);
@@ -200,7 +200,8 @@ fn read_only_changes_nothing(world: &World) {
     let before = world.deployment();
     let writes = world.writes();
     let yes = json!({"action": "accept", "content": {"approve": true}});
-    let mut client = Client::start(world, &json!({"version": LATEST, "elicit": yes}), &["--read-only"]);
+    let mut client =
+        Client::start(world, Sdk::Go, &json!({"version": LATEST, "elicit": yes}), &["--read-only"]);
     let listed = client.list();
     assert!(listed.iter().all(|t| t["annotations"]["readOnlyHint"] == true), "{listed:?}");
     assert!(listed.iter().any(|t| t["name"] == "changes"));
@@ -215,7 +216,7 @@ fn a_cancelled_call_applies_nothing(world: &World) {
     let before = world.deployment();
     let mut raw = Raw::start_legacy(world, &[]);
     let call = json!({"name": "scale", "arguments": {"workload": "backend", "replicas": 3}});
-    let id = raw.send("tools/call", call);
+    let id = raw.send("tools/call", call.clone());
     let form = raw.receive(|m| m["method"] == "elicitation/create");
     raw.notify("notifications/cancelled", json!({"requestId": id}));
     raw.answer(&form["id"], json!({"action": "accept", "content": {"approve": true}}));
@@ -224,13 +225,20 @@ fn a_cancelled_call_applies_nothing(world: &World) {
     // The server ends only when every call has ended: what it could do it has done by then.
     assert!(raw.finish().success());
     assert_eq!(world.deployment(), before);
+
+    // The end of stdin ends a form that is open, too.
+    let mut raw = Raw::start_legacy(world, &[]);
+    raw.send("tools/call", call);
+    raw.receive(|m| m["method"] == "elicitation/create");
+    assert!(raw.finish().success());
+    assert_eq!(world.deployment(), before);
 }
 
 #[test]
 fn a_hostile_stdin_is_survived_and_its_end_is_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut raw = Raw::alone(folder.path());
-    raw.write(&vec![b'x'; 9 << 20]);
+    raw.write(&vec![b'x'; 128 << 20]);
     raw.write(b"\n{\"jsonrpc\": \"2.0\", \"id\": 1\nnot json at all\n");
     raw.write(format!("{}1{}\n", "[".repeat(100_000), "]".repeat(100_000)).as_bytes());
     raw.initialize();

@@ -87,8 +87,9 @@ impl Front for McpFront {
             return Said::Nobody;
         }
         let answer = tokio::select! {
-            answer = self.peer.create_elicitation_with_timeout(question, Some(PATIENCE)) => answer,
+            biased;
             () = self.stop.asked() => return Said::Interrupted,
+            answer = self.peer.create_elicitation_with_timeout(question, Some(PATIENCE)) => answer,
         };
         match answer.ok().and_then(|answer| agreed(view, &answer)) {
             Some(typed) => Said::Yes { typed },

@@ -1,15 +1,22 @@
-//! The official TypeScript client as a child process that takes requests and prints what came of them.
+//! Official clients as child processes that take requests and print what came of them.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::world::World;
 
-const PACKAGE: &str = "@modelcontextprotocol/client";
-const VERSION: &str = "2.4.0";
+/// The SDK that a client is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    Go,
+    TypeScript,
+}
+
+const GO: &str = "github.com/modelcontextprotocol/go-sdk@v1.8.0";
+const TYPESCRIPT: &str = "@modelcontextprotocol/client@2.4.0";
 
 /// A running client with a running server.
 pub struct Client {
@@ -30,10 +37,9 @@ pub struct Seen {
 
 impl Client {
     /// Starts the client, which starts `kai mcp` with these flags.
-    pub fn start(world: &World, options: &Value, flags: &[&str]) -> Self {
-        let mut child = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mcp/client.mjs"))
-            .arg(package())
+    pub fn start(world: &World, sdk: Sdk, options: &Value, flags: &[&str]) -> Self {
+        let mut child = sdk
+            .command()
             .arg(options.to_string())
             .arg(env!("CARGO_BIN_EXE_kai"))
             .arg("mcp")
@@ -42,7 +48,7 @@ impl Client {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("Node is needed for this test: install node 20 or newer");
+            .unwrap();
         let requests = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().unwrap());
         let mut client = Self { child, requests, answers };
@@ -107,28 +113,72 @@ impl Seen {
     }
 }
 
-/// The folder with the client's package: installed once, into the cache.
-fn package() -> PathBuf {
+impl Sdk {
+    /// Go always, for the cluster needs it anyway; TypeScript where Node is.
+    pub fn all() -> Vec<Self> {
+        let node = ["node", "npm"].iter().all(|p| Command::new(p).arg("--version").output().is_ok());
+        if !node {
+            eprintln!(
+                "Node is not installed: the TypeScript client is left out, the Go client does the same"
+            );
+        }
+        if node { vec![Self::Go, Self::TypeScript] } else { vec![Self::Go] }
+    }
+
+    /// The client's program: installed or built once, into the cache.
+    fn command(self) -> Command {
+        match self {
+            Self::Go => Command::new(
+                once("go", GO, |folder| {
+                    let source = include_str!("go/main.go");
+                    std::fs::write(folder.join("main.go"), source).unwrap();
+                    std::fs::write(folder.join("go.mod"), "module client\n\ngo 1.24\n").unwrap();
+                    run(folder, "go", &["get", GO]);
+                    run(folder, "go", &["build", "-o", "client", "."]);
+                })
+                .join("client"),
+            ),
+            Self::TypeScript => {
+                let mut node = Command::new("node");
+                node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mcp/client.mjs"));
+                node.arg(once("typescript", TYPESCRIPT, |folder| {
+                    std::fs::write(folder.join("package.json"), "{\"private\": true}").unwrap();
+                    run(
+                        folder,
+                        "npm",
+                        &["install", "--ignore-scripts", "--no-audit", "--no-fund", TYPESCRIPT],
+                    );
+                }));
+                node
+            }
+        }
+    }
+}
+
+/// A folder of the cache, filled once for what it is made of.
+fn once(name: &str, package: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut key = DefaultHasher::new();
+    (package, include_str!("go/main.go")).hash(&mut key);
     let cache = kai_evals::cluster::folder::cache();
-    let folder = cache.join(format!("mcp-client-{VERSION}"));
-    if folder.join("package.json").exists() {
+    let folder = cache.join(format!("mcp-client-{name}-{:016x}", key.finish()));
+    if folder.exists() {
         return folder;
     }
-    let partial = cache.join(format!("mcp-client-{VERSION}.{}", std::process::id()));
-    std::fs::create_dir_all(&partial).unwrap();
-    std::fs::write(partial.join("package.json"), "{\"private\": true}").unwrap();
-    eprintln!("installing {PACKAGE} {VERSION} into {}", folder.display());
-    let output = Command::new("npm")
-        .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", &format!("{PACKAGE}@{VERSION}")])
-        .current_dir(&partial)
-        .output()
-        .expect("npm is needed for this test: install node 20 or newer with npm");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{PACKAGE} {VERSION} cannot be installed: {said}");
-    // Of two tests that install at once, one renames; the other finds it done.
-    if std::fs::rename(&partial, &folder).is_err() {
-        std::fs::remove_dir_all(&partial).unwrap();
-    }
-    assert!(folder.join("package.json").exists());
+    eprintln!("installing the MCP client {package} into {}", folder.display());
+    std::fs::create_dir_all(&cache).unwrap();
+    let partial = tempfile::tempdir_in(&cache).unwrap();
+    fill(partial.path());
+    // Of two that install at once, one renames; the other finds it done.
+    let _ = std::fs::rename(partial.path(), &folder);
+    assert!(folder.exists(), "{} was not made", folder.display());
     folder
+}
+
+fn run(folder: &Path, program: &str, args: &[&str]) {
+    let mut command = Command::new(program);
+    let output =
+        command.args(args).current_dir(folder).env("GOWORK", "off").env("GOFLAGS", "-mod=mod").output();
+    let output = output.unwrap_or_else(|e| panic!("{program} is needed for this test: {e}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
