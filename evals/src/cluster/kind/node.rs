@@ -244,6 +244,12 @@ async fn make(docker: &Docker, name: &str, programs: &Programs, progress: &Progr
     let archive = images.path().join("images.tar");
     oci::archive(&archive, &programs.preloaded(images.path(), &nft)?)?;
     preload(docker, &base, name, &archive, &step).await?;
+    // Those that earlier versions of these files made; one in use refuses, and stays.
+    for old in docker.lines(&["images", "--format", "{{.Repository}}:{{.Tag}}", "kai-evals/node"])? {
+        if !old.starts_with(name) {
+            docker.quiet(&["image", "rm", &old]);
+        }
+    }
     step.done();
     Ok(())
 }
