@@ -120,12 +120,10 @@ async fn stop(docker: &Docker) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         processes::end(&[process]).await?;
-        for interface in ["docker0"] {
-            let mut delete = Command::new("ip");
-            delete.args(["link", "delete", interface]);
-            // One that was never made is as good as deleted.
-            let _ = delete.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        }
+        let mut delete = Command::new("ip");
+        delete.args(["link", "delete", "docker0"]);
+        // One that was never made is as good as deleted.
+        let _ = delete.stdout(Stdio::null()).stderr(Stdio::null()).status();
         before.restore()?;
     }
     remove_cgroups(Path::new("/sys/fs/cgroup"));

@@ -284,3 +284,96 @@ pub fn architecture() -> &'static str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(folder: &Path) -> Image {
+        let program = folder.join("program");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        let entries = [
+            ("bin/a", Entry::Program(&program)),
+            ("bin/b", Entry::Program(&program)),
+            ("etc/text", Entry::Text("text")),
+            ("log", Entry::Link("/dev/stdout")),
+        ];
+        let layer = Layer::write(&folder.join("layer.tar"), &entries).unwrap();
+        Image { layers: vec![layer], entrypoint: vec!["/bin/a".into()], ..Image::default() }
+    }
+
+    fn json(path: &Path) -> Value {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_layer_holds_each_program_once_and_is_the_same_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = image(folder.path()).layers.remove(0);
+        assert_eq!(first.digest, image(folder.path()).layers[0].digest);
+        let mut tar = tar::Archive::new(File::open(&first.path).unwrap());
+        let kinds: Vec<(String, tar::EntryType)> = tar
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.path().unwrap().display().to_string(), entry.header().entry_type()))
+            .collect();
+        let expected = [
+            ("bin/a", tar::EntryType::Regular),
+            ("bin/b", tar::EntryType::Link),
+            ("etc/text", tar::EntryType::Regular),
+            ("log", tar::EntryType::Symlink),
+        ];
+        assert_eq!(kinds, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    }
+
+    #[test]
+    fn in_an_archive_every_digest_is_that_of_the_bytes_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.tar");
+        archive(&path, &[("example.test/a:1", image(folder.path()))]).unwrap();
+        let out = folder.path().join("out");
+        tar::Archive::new(File::open(&path).unwrap()).unpack(&out).unwrap();
+        let index = json(&out.join("index.json"));
+        let entry = &index["manifests"][0];
+        assert_eq!(entry["annotations"]["io.containerd.image.name"], "example.test/a:1");
+        let blob = |descriptor: &Value| {
+            let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+            let path = out.join("blobs/sha256").join(&digest);
+            let bytes = std::fs::read(&path).unwrap();
+            assert_eq!(hex(&Sha256::digest(&bytes)), digest);
+            assert_eq!(descriptor["size"], bytes.len());
+            path
+        };
+        let manifest = json(&blob(entry));
+        let config = json(&blob(&manifest["config"]));
+        blob(&manifest["layers"][0]);
+        assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
+        assert_eq!(config["config"]["Entrypoint"][0], "/bin/a");
+    }
+
+    #[test]
+    fn a_tag_in_a_registry_leads_to_all_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("storage");
+        storage(&root, &[("library/a", vec!["1", "latest"], image(folder.path()))]).unwrap();
+        let root = root.join("docker/registry/v2");
+        let repository = root.join("repositories/library/a");
+        let linked = |path: PathBuf| {
+            std::fs::read_to_string(path).unwrap().strip_prefix("sha256:").unwrap().to_owned()
+        };
+        let digests: Vec<String> = ["1", "latest"]
+            .map(|tag| linked(repository.join("_manifests/tags").join(tag).join("current/link")))
+            .to_vec();
+        assert_eq!(digests[0], digests[1]);
+        let revision = repository.join("_manifests/revisions/sha256").join(&digests[0]).join("link");
+        assert_eq!(linked(revision), digests[0]);
+        let manifest = json(&blob_path(&root, &digests[0]));
+        for descriptor in [&manifest["config"], &manifest["layers"][0]] {
+            let digest = descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:");
+            assert!(blob_path(&root, digest).exists());
+            assert_eq!(linked(repository.join("_layers/sha256").join(digest).join("link")), digest);
+        }
+        assert!(!repository.join("_manifests/tags/2").exists());
+    }
+}
