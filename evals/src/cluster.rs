@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod folder;
+mod kind;
 mod kubeconfig;
 mod local;
 mod logs;
@@ -97,7 +98,7 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Cluster> {
     }
     let started = match options.provider {
         Provider::Local => local::up(options, &folder, progress).await,
-        Provider::Kind => Err(anyhow::anyhow!("the kind provider is not part of this build")),
+        Provider::Kind => kind::up(options, &folder, progress).await,
     };
     match started {
         Ok(state) => Ok(Cluster { state, folder }),
@@ -289,7 +290,7 @@ async fn health(state: &State) -> Health {
     }
     match state.provider {
         Provider::Local => local::health(state).await,
-        Provider::Kind => Health::Busy,
+        Provider::Kind => kind::health(state).await,
     }
 }
 
@@ -310,10 +311,10 @@ async fn settled_health(state: &State, progress: &Progress) -> Health {
 }
 
 /// Ends what the state names and removes the folder.
-async fn end(state: &State, folder: &Path, _progress: &Progress) -> Result<()> {
+async fn end(state: &State, folder: &Path, progress: &Progress) -> Result<()> {
     match state.provider {
         Provider::Local => local::down(state).await?,
-        Provider::Kind => bail!("the kind provider is not part of this build"),
+        Provider::Kind => kind::down(state, folder, progress).await?,
     }
     std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }

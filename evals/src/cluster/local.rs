@@ -25,6 +25,7 @@ use super::processes::{self, Process};
 use super::{DEFAULT_NAME, Health, Options, Phase, Provider, State, ports};
 use crate::terminal::{Progress, Step};
 use pki::Pki;
+pub(super) use plane::AUDIT_POLICY;
 use plane::Ports;
 
 /// How many nodes there are when nobody says.
@@ -250,7 +251,8 @@ async fn wait_for_nodes(starting: &mut Starting, client: &Client, server: &str, 
     starting.wait("a node", ready).await
 }
 
-async fn answers(client: &Client, url: &str) -> bool {
+/// Whether a URL answers with success, soon.
+pub(super) async fn answers(client: &Client, url: &str) -> bool {
     let asked = client.get(url).timeout(Duration::from_secs(5)).send().await;
     asked.is_ok_and(|answer| answer.status().is_success())
 }

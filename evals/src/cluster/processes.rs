@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process, waitpid,
+};
 use serde::{Deserialize, Serialize};
 
 /// How long a killed process may take to be gone.
@@ -56,6 +58,14 @@ impl Process {
     pub fn kill(&self) {
         if self.alive() {
             kill_group(self.pid);
+        }
+    }
+
+    /// Asks it to end, and it alone.
+    pub fn ask_to_end(&self) {
+        if let Some(pid) = pid(self.pid).filter(|_| self.alive()) {
+            // Gone already is what was wanted.
+            let _ = kill_process(pid, Signal::TERM);
         }
     }
 
