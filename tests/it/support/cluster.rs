@@ -26,6 +26,7 @@ fn shared() -> &'static Shared {
 }
 
 /// A process of its own waits for this one to end: the test harness has no last word.
+#[allow(clippy::zombie_processes, reason = "it outlives this process, which is what it is for")]
 fn take_down_at_the_end(name: &str) {
     let evals = PathBuf::from(env!("CARGO_BIN_EXE_kai")).with_file_name("kai-evals");
     assert!(
