@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kai_tools::ToolError;
 use kai_tools::catalog;
+use kai_tools::policy::Mode;
 use kai_tools::tool::Effect;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::Deserialize;
@@ -14,8 +15,10 @@ pub const APPLY_PLAN: &str = "apply_plan";
 
 const APPLY_PLAN_TEXT: &str = "Apply a plan that another tool previewed, after a person approved it with \
 `kai approve <plan_id>` in a terminal. Works once per plan; without the approval it changes nothing.";
-const ACTION_TEXT: &str =
+const ASKS: &str =
     " Answers with a preview and a plan id; nothing changes until a person has approved that plan.";
+const GOES_AHEAD: &str = " Answers with a preview. By this server's configuration a reversible change then goes ahead; \
+for any other a person must approve the plan.";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,9 +47,10 @@ pub fn plan_id(arguments: Value) -> Result<String, ToolError> {
 
 /// The tools as the protocol tells them. Where nothing may be changed, only those that read are listed; the others are
 /// refused by the gate if they are called all the same.
-pub fn list(read_only: bool) -> Vec<Tool> {
-    let mut all: Vec<Tool> =
-        catalog::TOOLS.iter().filter(|t| !read_only || t.effect == Effect::Reads).map(listed).collect();
+pub fn list(mode: Mode) -> Vec<Tool> {
+    let read_only = mode == Mode::ReadOnly;
+    let shown = catalog::TOOLS.iter().filter(|t| !read_only || t.effect == Effect::Reads);
+    let mut all: Vec<Tool> = shown.map(|tool| listed(tool, mode)).collect();
     if !read_only {
         let about =
             ToolAnnotations::new().read_only(false).destructive(true).idempotent(false).open_world(false);
@@ -59,12 +63,17 @@ pub fn list(read_only: bool) -> Vec<Tool> {
     all
 }
 
-fn listed(tool: &kai_tools::tool::Tool) -> Tool {
+fn listed(tool: &kai_tools::tool::Tool, mode: Mode) -> Tool {
     let (reads, destructive) = match tool.effect {
         Effect::Reads => (true, false),
         Effect::Changes { destructive } => (false, destructive),
     };
-    let text = if reads { tool.description() } else { format!("{}{ACTION_TEXT}", tool.description()) };
+    let approval = match mode {
+        _ if reads => "",
+        Mode::Auto => GOES_AHEAD,
+        Mode::Ask | Mode::ReadOnly => ASKS,
+    };
+    let text = format!("{}{approval}", tool.description());
     let about =
         ToolAnnotations::new().read_only(reads).destructive(destructive).idempotent(reads).open_world(false);
     Tool::new(tool.name, text, object(tool.schema())).with_title(title(tool.name)).with_annotations(about)
@@ -90,7 +99,7 @@ pub fn only_reads(name: &str) -> bool {
 
 /// What to say about a name that is no tool.
 pub fn unknown(name: &str) -> String {
-    let names: Vec<String> = list(false).into_iter().map(|t| t.name.into_owned()).collect();
+    let names: Vec<String> = list(Mode::Ask).into_iter().map(|t| t.name.into_owned()).collect();
     format!("There is no tool `{}`; there are {}.", kai_tools::sanitize::line(name), names.join(", "))
 }
 
@@ -100,21 +109,31 @@ mod tests {
 
     #[test]
     fn annotations_agree_with_what_the_tools_do() {
-        for tool in list(false) {
+        for tool in list(Mode::Ask) {
             let about = tool.annotations.clone().unwrap();
             assert_eq!(about.read_only_hint, Some(only_reads(&tool.name)), "{}", tool.name);
             assert_eq!(about.open_world_hint, Some(false));
             assert!(tool.description.as_ref().is_some_and(|d| d.len() > 20 && d.is_ascii()), "{}", tool.name);
             assert_eq!(tool.input_schema["additionalProperties"], json!(false), "{}", tool.name);
         }
-        let apply = list(false).pop().unwrap();
+        let apply = list(Mode::Ask).pop().unwrap();
         assert!(apply.name == APPLY_PLAN && apply.annotations.unwrap().is_destructive());
     }
 
     #[test]
     fn what_is_read_only_lists_nothing_that_changes() {
-        assert!(!list(true).is_empty());
-        assert!(list(true).iter().all(|t| only_reads(&t.name)));
+        assert!(!list(Mode::ReadOnly).is_empty());
+        assert!(list(Mode::ReadOnly).iter().all(|t| only_reads(&t.name)));
+    }
+
+    #[test]
+    fn what_a_tool_says_of_approval_is_true() {
+        let scale = |mode| {
+            let tool = list(mode).into_iter().find(|t| t.name == "scale").unwrap();
+            tool.description.unwrap().into_owned()
+        };
+        assert!(scale(Mode::Ask).ends_with(ASKS));
+        assert!(scale(Mode::Auto).ends_with(GOES_AHEAD));
     }
 
     #[test]
