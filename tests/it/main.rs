@@ -5,6 +5,7 @@
 mod approval;
 mod faults;
 mod preview;
+mod real;
 mod rollouts;
 mod secrets;
 mod stale;

@@ -26,7 +26,7 @@ fn planted(name: &str) -> (World, Canaries) {
                             {"name": "AWS", "value": get("aws-secret-key")}]}]}}}})
     };
     let path = world.home.path().join("d.json");
-    for image in ["nginx:1.27", "nginx:1.28"] {
+    for image in ["nginx:1.27", "nginx:1.25"] {
         let mut object = deployment(image);
         object["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] =
             json!(format!("{}{image}", get("password")));
@@ -95,7 +95,7 @@ fn no_tool_shows_a_secret_and_nothing_keeps_one() {
     world.kai(&["--yes", "undo"]).ends(0);
     let now = world.object("deployment/backend");
     assert_eq!(
-        now["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:1.28",
+        now["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:1.25",
         "and it can be undone nonetheless"
     );
 }

@@ -29,7 +29,7 @@ fn undo_restores_exactly() {
 #[test]
 fn a_rollback_is_taken_back() {
     let world = World::new("undoroll");
-    world.kubectl(&["set", "image", "deployment/backend", "nginx=nginx:1.28"]);
+    world.kubectl(&["set", "image", "deployment/backend", "nginx=nginx:1.25"]);
     world.settle("backend");
     let before = spec(&world);
     world.kai(&["--yes", "roll back backend"]).ends(0).says("revision 1");

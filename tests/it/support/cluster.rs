@@ -1,11 +1,11 @@
-//! One `local` cluster for all tests of this binary, taken down when the process ends, however it ends.
+//! One cluster for all tests of this binary, taken down when the process ends, however it ends.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use kai_evals::cluster::build::{Tool, go_tool};
-use kai_evals::cluster::{Cluster, Options};
+use kai_evals::cluster::{Cluster, Options, Provider};
 use kai_evals::terminal::Progress;
 
 struct Shared {
@@ -19,7 +19,8 @@ fn shared() -> &'static Shared {
         let name = format!("it-{}", std::process::id());
         take_down_at_the_end(&name);
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let cluster = runtime.block_on(Cluster::up(&Options::local(&name))).unwrap();
+        let cluster =
+            runtime.block_on(Cluster::up(&Options { provider: provider(), name, nodes: None })).unwrap();
         let kubectl = runtime.block_on(go_tool(&Progress::stderr(), Tool::Kubectl)).unwrap();
         Shared { cluster, kubectl }
     })
@@ -44,6 +45,19 @@ fn take_down_at_the_end(name: &str) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+}
+
+/// What runs the nodes: simulated ones, unless KAI_TEST_PROVIDER asks for kind with its real kubelets.
+fn provider() -> Provider {
+    match std::env::var("KAI_TEST_PROVIDER").as_deref() {
+        Ok("kind") => Provider::Kind,
+        _ => Provider::Local,
+    }
+}
+
+/// Whether containers really run.
+pub fn has_real_kubelets() -> bool {
+    provider() == Provider::Kind
 }
 
 pub fn cluster() -> &'static Cluster {

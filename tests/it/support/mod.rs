@@ -9,7 +9,7 @@ use kai_evals::proxy::{Options, Proxy, Recorded};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use cluster::{admin_kubeconfig, cluster, kubectl};
+pub use cluster::{admin_kubeconfig, cluster, has_real_kubelets, kubectl};
 pub use terminal::Person;
 
 /// What a run of kai came to.
