@@ -31,6 +31,7 @@ const WORKLOADS: Rootfs = Rootfs {
         "python3-minimal",
         "curl",
         "ca-certificates",
+        "wget",
         "stress-ng",
         "docker-registry",
         "procps",
@@ -38,7 +39,7 @@ const WORKLOADS: Rootfs = Rootfs {
 };
 
 /// The names of busybox that a Debian does not have anyway.
-const APPLETS: [&str; 8] = ["wget", "nslookup", "nc", "ping", "telnet", "vi", "httpd", "traceroute"];
+const APPLETS: [&str; 7] = ["nslookup", "nc", "ping", "telnet", "vi", "httpd", "traceroute"];
 
 /// The program behind small images, built now or found in the cache.
 ///
