@@ -92,12 +92,12 @@ fn waits_for(pod: &Value) -> &Value {
 }
 
 /// What a cluster may leave on this machine: mounts, interfaces, rules, network namespaces, groups,
-/// and whether packets are forwarded.
+/// and kernel settings.
 fn machine() -> Vec<String> {
     let script = "cut -d' ' -f2 /proc/mounts | grep -E 'docker|kai|netns'; ls /sys/class/net; \
         ls /var/run/netns /run/docker 2>/dev/null; ls -d /sys/fs/cgroup/*/docker /sys/fs/cgroup/docker 2>/dev/null; \
         nft list tables 2>/dev/null; iptables-save 2>/dev/null | grep -E '^(-A|:FORWARD|:DOCKER)' | cut -d' ' -f1-2; \
-        cat /proc/sys/net/ipv4/ip_forward; \
+        cat /proc/sys/net/ipv4/ip_forward /proc/sys/fs/inotify/max_user_instances; \
         for p in dockerd containerd containerd-shim docker-proxy docker-registry kubelet; do \
           ps -eo stat=,comm= | grep -v '^Z' | grep -c \" $p\" | sed \"s/^/$p /\"; done";
     let output = Command::new("sh").args(["-c", script]).output().unwrap();

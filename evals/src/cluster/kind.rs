@@ -130,9 +130,10 @@ async fn bring_up(docker: &Docker, starting: &Starting, progress: &Progress) -> 
     let Starting { state, folder } = starting;
     let kind = go_tool(progress, Tool::Kind).await?;
     let image = node::image(docker, progress).await?;
+    let shelf = fixtures::shelf(docker, progress).await?;
     create(docker, &kind, state, folder, &image, progress).await?;
     let registry = registry(&state.name);
-    fixtures::serve(docker, &registry, progress).await?;
+    fixtures::serve(docker, &registry, &shelf, progress).await?;
     let control_plane = format!("{}-control-plane", state.name);
     let step = progress.step("joining the nodes");
     if image.own {

@@ -67,6 +67,7 @@ pub async fn start(progress: &Progress) -> Result<Docker> {
         command.args(["--default-runtime", "kai"]);
     }
     let before = rules::Before::look();
+    before.raise_limits()?;
     let log = run("dockerd.log");
     let process = Process::start("dockerd", command, &log)?;
     let record = Record { process, before };

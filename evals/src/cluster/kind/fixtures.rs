@@ -31,6 +31,7 @@ const WORKLOADS: Rootfs = Rootfs {
         "python3-minimal",
         "curl",
         "ca-certificates",
+        "wget",
         "stress-ng",
         "docker-registry",
         "procps",
@@ -38,7 +39,7 @@ const WORKLOADS: Rootfs = Rootfs {
 };
 
 /// The names of busybox that a Debian does not have anyway.
-const APPLETS: [&str; 8] = ["wget", "nslookup", "nc", "ping", "telnet", "vi", "httpd", "traceroute"];
+const APPLETS: [&str; 7] = ["nslookup", "nc", "ping", "telnet", "vi", "httpd", "traceroute"];
 
 /// The program behind small images, built now or found in the cache.
 ///
@@ -66,19 +67,37 @@ pub async fn workload(progress: &Progress) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// What a registry serves, and the image it runs.
+pub struct Shelf {
+    storage: PathBuf,
+    image: String,
+}
+
+/// Makes what the registry serves, or finds it in the cache and the daemon.
+///
+/// # Errors
+/// It cannot be made.
+pub async fn shelf(docker: &Docker, progress: &Progress) -> Result<Shelf> {
+    let storage = storage(progress).await?;
+    let image = format!("kai-evals/workloads:{}", WORKLOADS.id());
+    if !docker.has_image(&image) {
+        let debian = WORKLOADS.tar(progress).await?;
+        let step = progress.step("giving Docker the registry's image");
+        let mut import = docker.command(&["import"]);
+        import.arg(debian).arg(&image);
+        run("docker import", import, &step).await?;
+        step.done();
+    }
+    Ok(Shelf { storage, image })
+}
+
 /// Starts the registry of a cluster on the network of its nodes, as the container `name`.
 ///
 /// # Errors
-/// Its images cannot be made, or it cannot be started.
-pub async fn serve(docker: &Docker, name: &str, progress: &Progress) -> Result<()> {
-    let storage = storage(progress).await?;
-    let image = format!("kai-evals/workloads:{}", WORKLOADS.id());
+/// It cannot be started.
+pub async fn serve(docker: &Docker, name: &str, shelf: &Shelf, progress: &Progress) -> Result<()> {
+    let Shelf { storage, image } = shelf;
     let step = progress.step("starting the registry");
-    if !docker.has_image(&image) {
-        let mut import = docker.command(&["import"]);
-        import.arg(WORKLOADS.tar(progress).await?).arg(&image);
-        run("docker import", import, &step).await?;
-    }
     docker.quiet(&["rm", "-f", "-v", name]);
     let mount = format!("{}:/var/lib/registry:ro", storage.display());
     let config = storage.join("registry.yaml");
@@ -92,7 +111,7 @@ pub async fn serve(docker: &Docker, name: &str, progress: &Progress) -> Result<(
         "kind",
         "--volume",
         &mount,
-        &image,
+        image,
         "docker-registry",
         "serve",
         "/var/lib/registry/registry.yaml",

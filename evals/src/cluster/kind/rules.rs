@@ -1,5 +1,6 @@
-//! What Docker changes in the machine's network and leaves behind: packet filter rules, and whether
-//! packets are forwarded. Looked at before it starts, put back after it has ended.
+//! What Docker changes on the machine and leaves behind: packet filter rules, and whether packets are
+//! forwarded; and a limit that nodes need raised. Looked at before it starts, put back after it has
+//! ended.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -8,6 +9,10 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// How many watchers of files one user's programs may have. Every part of Kubernetes watches some; the usual
+/// 128 are too few for a few nodes.
+const WATCHERS: &str = "/proc/sys/fs/inotify/max_user_instances";
+const ENOUGH_WATCHERS: u32 = 2048;
 /// The tables that Docker writes into.
 const TABLES: [&str; 2] = ["nat", "filter"];
 
@@ -16,6 +21,8 @@ const TABLES: [&str; 2] = ["nat", "filter"];
 pub struct Before {
     /// Whether packets were forwarded, as the kernel writes it.
     forwarding: Option<String>,
+    /// How many watchers a user could have, as the kernel writes it.
+    watchers: Option<String>,
     /// What happened to forwarded packets that no rule was about: "ACCEPT" unless somebody chose.
     policy: String,
     /// The packet filter's tables of IPv4.
@@ -33,10 +40,28 @@ impl Before {
             tables.iter().any(|table| table == "filter").then(|| said("iptables", &["-S", "FORWARD"]));
         let policy = policy.flatten().unwrap_or_default();
         let policy = policy.lines().find_map(|line| line.strip_prefix("-P FORWARD ")).unwrap_or("ACCEPT");
-        Before { forwarding: std::fs::read_to_string(FORWARDING).ok(), policy: policy.to_owned(), tables }
+        Before {
+            forwarding: std::fs::read_to_string(FORWARDING).ok(),
+            watchers: std::fs::read_to_string(WATCHERS).ok(),
+            policy: policy.to_owned(),
+            tables,
+        }
     }
 
-    /// Removes Docker's rules, and the tables that only it needed; sets forwarding as it was.
+    /// Raises the limit that several nodes would reach.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn raise_limits(&self) -> Result<()> {
+        let now = self.watchers.as_deref().and_then(|text| text.trim().parse::<u32>().ok());
+        if now.is_some_and(|now| now < ENOUGH_WATCHERS) {
+            std::fs::write(WATCHERS, ENOUGH_WATCHERS.to_string())
+                .with_context(|| format!("cannot write {WATCHERS}"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes Docker's rules, and the tables that only it needed; sets forwarding and limits as they were.
     ///
     /// # Errors
     /// The packet filter refuses.
@@ -51,8 +76,10 @@ impl Before {
                 let _ = said("nft", &["delete", "table", "ip", table]);
             }
         }
-        if let Some(forwarding) = &self.forwarding {
-            std::fs::write(FORWARDING, forwarding).with_context(|| format!("cannot write {FORWARDING}"))?;
+        for (path, value) in [(FORWARDING, &self.forwarding), (WATCHERS, &self.watchers)] {
+            if let Some(value) = value {
+                std::fs::write(path, value).with_context(|| format!("cannot write {path}"))?;
+            }
         }
         Ok(())
     }
