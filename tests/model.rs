@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
+#[path = "model/faults.rs"]
+mod faults;
+#[path = "model/raw.rs"]
+mod raw;
+
 use std::process::{Command, Output, Stdio};
 
 use kai_evals::cluster::build::{Tool, go_tool};

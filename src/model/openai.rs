@@ -266,10 +266,13 @@ impl OpenAi {
                 let start = hide(&body.chars().take(120).collect::<String>());
                 ModelError::Malformed(format!("{e}; it says: {start}"))
             }
-            OpenAIError::StreamError(_) => {
-                ModelError::Truncated("the connection was lost, or the answer is longer than 8 MiB".into())
-            }
+            OpenAIError::StreamError(_) => ModelError::Truncated(
+                "the connection was lost, or the answer is longer than kai reads".into(),
+            ),
             other => ModelError::Truncated(hide(&other.to_string())),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

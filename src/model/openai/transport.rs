@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const LONGEST_PAUSE: u64 = 60;
 /// Most bytes of one answer.
 const MOST_BYTES: usize = 8 << 20;
+/// Most bytes of one line of a stream. The reader of events looks at a line from its start whenever more of it comes.
+const MOST_LINE_BYTES: usize = 512 << 10;
 /// Bytes of a refusal that are read: enough for its message.
 const REFUSAL_BYTES: usize = 64 << 10;
 
@@ -170,13 +172,16 @@ fn asks_for_a_stream(body: &[u8]) -> bool {
 /// The same response, whose body fails beyond so many bytes: an endless answer must not fill the memory.
 fn limited(response: Response, most: usize) -> Response {
     let (status, headers) = (response.status(), response.headers().clone());
-    let mut left = most;
+    let events = headers.get("content-type").is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    let (mut size, mut line) = (0, 0);
     let body = response.bytes_stream().map_err(std::io::Error::other).map(move |piece| {
         let piece = piece?;
-        left = left
-            .checked_sub(piece.len())
-            .ok_or_else(|| std::io::Error::other(format!("it is longer than {} KiB", most >> 10)))?;
-        Ok::<_, std::io::Error>(piece)
+        size += piece.len();
+        line = piece.iter().rposition(|b| *b == b'\n').map_or(line + piece.len(), |at| piece.len() - at);
+        if size > most || events && line > MOST_LINE_BYTES {
+            return Err(std::io::Error::other(format!("it is longer than {} KiB", most >> 10)));
+        }
+        Ok(piece)
     });
     let mut limited = http::Response::new(Body::wrap_stream(body));
     *limited.status_mut() = status;
@@ -188,11 +193,14 @@ fn limited(response: Response, most: usize) -> Response {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|e| e.is::<rustls::Error>()) {
+        if error.is::<rustls::Error>() {
             return true;
         }
-        cause = error.source();
+        // An `io::Error` gives as its source not what it holds, but the source of that.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
     false
 }
