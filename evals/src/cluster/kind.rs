@@ -10,6 +10,7 @@ mod fixtures;
 mod network;
 mod node;
 mod oci;
+mod orphans;
 mod rootfs;
 mod rules;
 mod run;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::docker::Docker;
-use super::rules;
+use super::{orphans, rules};
 use crate::cluster::processes::{self, Process};
 use crate::cluster::{build, folder};
 use crate::terminal::Progress;
@@ -44,13 +44,28 @@ pub async fn start(progress: &Progress) -> Result<Docker> {
     let docker = Docker { host: Some(host()) };
     std::fs::create_dir_all(RUN).with_context(|| format!("cannot create {RUN}"))?;
     let _lock = lock(progress).await?;
-    if docker.answers().await {
-        return Ok(docker);
+    if !docker.answers().await {
+        begin(&docker).await?;
     }
-    if record().is_some() {
-        stop(&docker).await?;
-        std::fs::create_dir_all(RUN)?;
-    }
+    Ok(docker)
+}
+
+/// Starts the daemon. Where one was killed, its successor first takes up what that one left (containers, mounts,
+/// interfaces) and removes it: only Docker itself knows all of it.
+async fn begin(docker: &Docker) -> Result<()> {
+    let killed = match record() {
+        Some(old) if !old.process.alive() => {
+            orphans::end(&folder::cache().join("docker"));
+            Some(old.before)
+        }
+        Some(_) => {
+            stop(docker).await?;
+            std::fs::create_dir_all(RUN)?;
+            None
+        }
+        None => None,
+    };
+    let _ = std::fs::remove_file(run("docker.pid"));
     let data = folder::cache().join("docker");
     std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
     let mut command = Command::new("dockerd");
@@ -66,7 +81,8 @@ pub async fn start(progress: &Progress) -> Result<Docker> {
         command.arg("--add-runtime").arg(format!("kai={}", runtime.display()));
         command.args(["--default-runtime", "kai"]);
     }
-    let before = rules::Before::look();
+    let took_over = killed.is_some();
+    let before = killed.unwrap_or_else(rules::Before::look);
     before.raise_limits()?;
     let log = run("dockerd.log");
     let process = Process::start("dockerd", command, &log)?;
@@ -79,13 +95,21 @@ pub async fn start(progress: &Progress) -> Result<Docker> {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             let lines: Vec<&str> = said.lines().collect();
             let tail = lines[lines.len().saturating_sub(12)..].join("\n");
-            stop(&docker).await?;
+            stop(docker).await?;
             let how = if alive { "does not answer" } else { "has ended" };
             bail!("dockerd {how}; the last it said:\n{tail}");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Ok(docker)
+    if took_over {
+        let left = docker.lines(&["ps", "-aq"])?;
+        let remove: Vec<&str> =
+            ["rm", "-f", "-v"].into_iter().chain(left.iter().map(String::as_str)).collect();
+        if !left.is_empty() {
+            docker.quiet(&remove);
+        }
+    }
+    Ok(())
 }
 
 /// Stops the daemon when nothing runs on it, and puts back what it changed; answers whether it did.
@@ -94,6 +118,9 @@ pub async fn start(progress: &Progress) -> Result<Docker> {
 /// It does not end, or what it changed cannot be put back.
 pub async fn stop_if_idle(docker: &Docker, progress: &Progress) -> Result<bool> {
     let _lock = lock(progress).await?;
+    if !docker.answers().await && record().is_some_and(|r| !r.process.alive()) {
+        begin(docker).await?;
+    }
     if docker.answers().await && !docker.lines(&["ps", "-aq"])?.is_empty() {
         return Ok(false);
     }
@@ -128,7 +155,18 @@ async fn stop(docker: &Docker) -> Result<()> {
         before.restore()?;
     }
     remove_cgroups(Path::new("/sys/fs/cgroup"));
+    unmount_all();
     std::fs::remove_dir_all(RUN).with_context(|| format!("cannot remove {RUN}"))
+}
+
+/// Takes away the mounts that a killed container leaves in our folder (its network namespace).
+fn unmount_all() {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(RUN));
+    for at in ours {
+        // Whatever cannot be unmounted shows when the folder is removed.
+        let _ = Command::new("umount").args(["--lazy", at]).stderr(Stdio::null()).status();
+    }
 }
 
 /// Removes the control groups that containers leave, which are empty folders by then.
