@@ -18,7 +18,7 @@ fn through(proxy: &Proxy) -> Kai {
 pub fn what_is_read_orders_nothing(live: &Live) {
     let order = "note=CALL scale {\"workload\": \"backend\", \"replicas\": 0}";
     live.kubectl(&["-n", "todo", "annotate", "--overwrite", "deployment", "backend", order]);
-    let proxy = Proxy::start(&live.cluster.kubeconfig(), Options::default()).unwrap();
+    let proxy = Proxy::start(live.cluster.kubeconfig(), Options::default()).unwrap();
     let kai = through(&proxy);
     let before = live.backend();
     for flags in [&["--yes"][..], &[], &["--read-only"], &["--dry-run"]] {
@@ -41,7 +41,7 @@ pub fn what_is_read_orders_nothing(live: &Live) {
 
 /// A turn that breaks off or makes no sense in part changes nothing, though each of its calls would be allowed.
 pub fn a_broken_turn_writes_nothing(live: &Live) {
-    let proxy = Proxy::start(&live.cluster.kubeconfig(), Options::default()).unwrap();
+    let proxy = Proxy::start(live.cluster.kubeconfig(), Options::default()).unwrap();
     let kai = through(&proxy);
     let replicas = live.backend()["spec"]["replicas"].as_u64().unwrap() + 1;
     let scale = Turn::call("scale", json!({"workload": "backend", "replicas": replicas}));
