@@ -4,6 +4,8 @@
 
 #[path = "model/faults.rs"]
 mod faults;
+#[path = "model/live.rs"]
+mod live;
 #[path = "model/raw.rs"]
 mod raw;
 
@@ -302,4 +304,9 @@ fn the_main_job_by_a_model() {
     let after = live.backend();
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
     assert_eq!(after["spec"], before["spec"]);
+
+    live::what_is_read_orders_nothing(&live);
+    live::a_broken_turn_writes_nothing(&live);
+    live::a_model_that_fails_after_a_change(&live);
+    live::a_long_conversation_is_shortened(&live);
 }

@@ -236,6 +236,12 @@ fn budgets_end_a_request() {
     assert!(text(&out.stderr).contains("64 calls"), "{}", text(&out.stderr));
     assert_eq!((out.status.code(), replay.requests().len()), (Some(8), 4));
 
+    let crowd = Turn::calls((0..17).map(look));
+    let replay = Replay::start(Script::new([crowd])).unwrap();
+    let out = Kai::without_cluster().ask(&replay, "look", &[], &[]);
+    assert!(text(&out.stderr).contains("17 calls at once"), "{}", text(&out.stderr));
+    assert_eq!(out.status.code(), Some(8));
+
     let dear = Usage { prompt_tokens: 500_000, completion_tokens: 1 };
     let turn = Turn { usage: Some(dear), ..Turn::calls([look(1)]) };
     let replay = Replay::start(Script::new([turn]).then(Then::Repeat)).unwrap();

@@ -40,7 +40,10 @@ async fn an_answer_cut_anywhere_is_whole_or_none() {
                 Ok(reply) => {
                     let given: Vec<Value> =
                         reply.calls.iter().filter_map(|c| serde_json::from_str(&c.arguments).ok()).collect();
-                    assert_eq!(given, [arguments.clone()], "{style:?}, stream {stream}, {after} bytes");
+                    assert!(
+                        given.len() == 1 && given[0] == arguments,
+                        "{style:?}, stream {stream}, {after} bytes"
+                    );
                     whole += 1;
                 }
                 Err(ModelError::Truncated(_) | ModelError::Malformed(_)) => broken += 1,
