@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::{World, has_real_kubelets};
 
+#[allow(clippy::print_stderr, reason = "what is left out is said")]
 fn left_out(name: &str) -> bool {
     if !has_real_kubelets() {
         eprintln!("{name}: left out, no real kubelets here (KAI_TEST_PROVIDER=kind)");
@@ -34,7 +35,7 @@ fn a_crash_is_explained_by_the_containers_own_words() {
         .says("crashes again and again")
         .says("cannot open the ledger")
         .says("1 of 1 pods serve");
-    world.kai(&["logs before the crash of backend"]).ends(0).says("cannot open the ledger");
+    world.kai(&["why did backend restart? logs before the crash"]).ends(0).says("cannot open the ledger");
     world.kai(&["--yes", "go back to revision 1 of backend"]).ends(0);
 }
 
