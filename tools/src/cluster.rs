@@ -18,7 +18,25 @@ pub use connect::{ConnectOptions, contexts};
 use crate::error::ToolError;
 use crate::object::{ApiKind, text};
 
-/// A connection. Cheap to clone; all clones share one client, so credential plugins run once.
+/// A connection, which reads and does not write. Neither its client nor the writer can be had:
+///
+/// ```compile_fail,E0616
+/// fn take(cluster: kai_tools::Cluster) {
+///     let inner = &cluster.0;
+/// }
+/// ```
+///
+/// ```compile_fail,E0603
+/// use kai_tools::cluster::write::dry_run;
+/// ```
+///
+/// ```
+/// async fn read(cluster: kai_tools::Cluster) {
+///     let _ = cluster.get("/version").await;
+/// }
+/// ```
+///
+/// Cheap to clone; all clones share one client, so credential plugins run once.
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
 

@@ -28,7 +28,17 @@ use crate::policy::{Decision, Risk};
 /// How long an approval may be given after the preview was made.
 pub const TTL: Duration = Duration::from_secs(600);
 
-/// Leave for `cluster::write` to send. Nothing outside this module can make one.
+/// Leave for `cluster::write` to send. Nothing outside this module can make one:
+///
+/// ```compile_fail,E0423
+/// let forged = kai_tools::review::Licence(());
+/// ```
+///
+/// though its name can be said:
+///
+/// ```
+/// fn with(_: &kai_tools::review::Licence) {}
+/// ```
 pub struct Licence(());
 
 /// A plan as it was looked at: what would change, field by field, as the API server itself says, with everything that
@@ -129,7 +139,23 @@ pub struct Answer {
     pub typed: Option<String>,
 }
 
-/// A preview that was agreed to. Only [`Preview::approve`] makes one.
+/// A preview that was agreed to. Only [`Preview::approve`] makes one:
+///
+/// ```compile_fail,E0451
+/// use kai_tools::review::{Approved, Channel, Preview};
+/// fn forge(preview: Preview) -> Approved {
+///     Approved { preview, channel: Channel::Terminal }
+/// }
+/// ```
+///
+/// with an answer to that very preview:
+///
+/// ```
+/// use kai_tools::review::{Answer, Approved, Preview};
+/// fn agree(preview: Preview, answer: &Answer) -> Result<Approved, kai_tools::ToolError> {
+///     preview.approve(answer)
+/// }
+/// ```
 pub struct Approved {
     preview: Preview,
     channel: Channel,

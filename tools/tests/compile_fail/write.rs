@@ -1,4 +1,0 @@
-//! The writer is not reachable.
-use kai_tools::cluster::write::send;
-
-fn main() {}
