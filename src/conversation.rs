@@ -126,6 +126,35 @@ fn left(call: ToolCall) -> Message {
     })
 }
 
+impl Conversation {
+    /// Makes a conversation whole again after a turn that did not come to its end: every call has an answer, and a
+    /// sentence that nothing came of is taken back.
+    pub fn settle(&mut self, why: &str) {
+        if let Some(Message::User { .. }) = self.messages.last() {
+            self.messages.pop();
+            return;
+        }
+        let Some(at) = self.messages.iter().rposition(|m| matches!(m, Message::Assistant { .. })) else {
+            return;
+        };
+        let Message::Assistant { calls, .. } = self.messages[at].clone() else { return };
+        let answered: Vec<String> = self.messages[at..]
+            .iter()
+            .filter_map(|m| if let Message::Tool(result) = m { Some(result.id.clone()) } else { None })
+            .collect();
+        for call in calls.into_iter().filter(|c| !answered.contains(&c.id)) {
+            self.messages.push(Message::Tool(ToolResult {
+                id: call.id,
+                name: call.name,
+                text: why.into(),
+                say: vec![why.into()],
+                ok: false,
+                about: Vec::new(),
+            }));
+        }
+    }
+}
+
 impl Message {
     /// Shortens a tool result and gives the number of bytes that this saved.
     fn shorten(&mut self, to: usize) -> usize {
@@ -232,5 +261,32 @@ mod tests {
         assert!(conversation.messages.iter().map(Message::size).sum::<usize>() <= FULL_BYTES);
         assert_eq!(conversation.messages[0], Message::User { text: "why".into() });
         assert_eq!(conversation.messages[40].size(), 8000, "the newest stay whole");
+    }
+
+    #[test]
+    fn a_broken_turn_leaves_no_call_unanswered() {
+        let call = |id: &str| ToolCall {
+            id: id.into(),
+            name: "get".into(),
+            arguments: "{}".into(),
+            extra: Value::Null,
+        };
+        let said = Message::User { text: "look".into() };
+        let asked =
+            Message::Assistant { text: String::new(), calls: vec![call("a"), call("b")], extra: Value::Null };
+        let mut conversation = Conversation { messages: vec![said.clone(), asked] };
+        conversation.settle("interrupted");
+        let ids: Vec<&str> = conversation
+            .messages
+            .iter()
+            .filter_map(|m| if let Message::Tool(r) = m { Some(r.id.as_str()) } else { None })
+            .collect();
+        assert_eq!(ids, ["a", "b"]);
+        let whole = conversation.clone();
+        conversation.settle("interrupted");
+        assert_eq!(conversation, whole, "what is whole stays as it is");
+        conversation.messages.push(said);
+        conversation.settle("interrupted");
+        assert_eq!(conversation, whole, "a sentence without an answer is taken back");
     }
 }
