@@ -12,7 +12,7 @@ use expectrl::session::OsSession;
 use expectrl::{Eof, Expect, Session};
 use kai_evals::cluster::build::{Tool, go_tool};
 use kai_evals::cluster::{Cluster, Options};
-use kai_evals::replay::{Fault, Replay, Script, Then, Turn};
+use kai_evals::replay::{Fault, Replay, Script, Turn};
 use kai_evals::terminal::Progress;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -239,8 +239,12 @@ fn the_main_job_in_a_chat() {
     chat.sees("Declined. Nothing was changed.");
     assert_eq!(live.replicas(), "3");
 
+    // What was declined last is no change: the planner asks which is meant, and a number answers.
     chat.says("undo that");
-    chat.answers("y\r");
+    chat.sees("What shall I take back?");
+    chat.says("1");
+    let preview = chat.answers("y\r");
+    assert!(preview.contains("3 → 2"), "{preview}");
     chat.sees("Take it back with");
     assert_eq!(live.replicas(), "2");
 

@@ -58,7 +58,11 @@ pub fn candidates(names: &Names, before: &str) -> (usize, Vec<String>) {
     let from: Vec<&String> = match command.split_whitespace().next() {
         Some(first) if first.starts_with('/') => {
             if start == before.len() - command.len() {
-                let fit = COMMANDS.iter().map(|c| format!("/{}", c.name)).filter(|c| c.starts_with(word));
+                let fit = COMMANDS.iter().map(|c| {
+                    // What takes a name is ready for it.
+                    format!("/{}{}", c.name, if c.takes.is_empty() { "" } else { " " })
+                });
+                let fit = fit.filter(|c| c.starts_with(word));
                 return (start, fit.collect());
             }
             match first {
@@ -94,7 +98,8 @@ mod tests {
         let of = |line: &str| candidates(&names(), line);
         assert_eq!(of("scale ba"), (6, vec!["backend".into(), "backup".into(), "back-office".into()]));
         assert_eq!(of("scale "), (6, vec![]));
-        assert_eq!(of("/na"), (0, vec!["/namespace".into()]));
+        assert_eq!(of("/na"), (0, vec!["/namespace ".into()]));
+        assert_eq!(of("/h"), (0, vec!["/help".into()]));
         assert_eq!(of("  /namespace b"), (13, vec!["back-office".into()]));
         assert_eq!(of("/context "), (9, vec!["kind-kai".into()]));
         assert_eq!(of("größe　fr"), ("größe　".len(), vec!["frontend".into()]));
