@@ -41,7 +41,7 @@ impl Chat {
             .envs(extra.iter().copied());
         let mut session = Session::spawn(command).unwrap();
         session.get_process_mut().set_window_size(100, 30).unwrap();
-        session.set_expect_timeout(Some(Duration::from_secs(60)));
+        session.set_expect_timeout(Some(Duration::from_secs(30)));
         Self { session, home }
     }
 
@@ -160,7 +160,7 @@ fn commands_work_without_a_cluster() {
     chat.sees(" > ");
     chat.types("\x1b[200~frobnicate\nit all\x1b[201~");
     chat.types("\r");
-    chat.sees("can't place");
+    chat.sees("say one request in one line");
     chat.says("use the key sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD");
     chat.sees("can't place");
     chat.sees(" > ");

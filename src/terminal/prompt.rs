@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use kai_tools::cluster::wait::Stop;
@@ -71,18 +72,28 @@ impl Prompt {
 /// How often a question looks whether it is still wanted.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// One line from the terminal; `None` when it was closed. Dropping the future withdraws the question, so that it does
-/// not take the line that is typed next.
+/// One line from the terminal; `None` when it was closed. Dropping the future withdraws the question and waits until it
+/// is withdrawn (a moment), so that it does not take the line that is typed next.
 async fn line_from_terminal(question: String) -> Option<String> {
-    struct Withdraw(Arc<AtomicBool>);
+    struct Withdraw {
+        asked: Arc<AtomicBool>,
+        gone: Receiver<()>,
+    }
     impl Drop for Withdraw {
         fn drop(&mut self) {
-            self.0.store(true, Ordering::SeqCst);
+            self.asked.store(true, Ordering::SeqCst);
+            let _ = self.gone.recv_timeout(QUIET * 4);
         }
     }
-    let withdrawn = Arc::new(AtomicBool::new(false));
-    let guard = Withdraw(withdrawn.clone());
-    let line = tokio::task::spawn_blocking(move || read_line(&question, &withdrawn)).await.ok().flatten();
+    let asked = Arc::new(AtomicBool::new(false));
+    let (going, gone) = sync_channel::<()>(0);
+    let guard = Withdraw { asked: asked.clone(), gone };
+    let line = tokio::task::spawn_blocking(move || {
+        let line = read_line(&question, &asked);
+        drop(going);
+        line
+    });
+    let line = line.await.ok().flatten();
     drop(guard);
     line
 }
