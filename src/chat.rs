@@ -24,7 +24,7 @@ use crate::settings::{Output, Settings};
 use crate::terminal::Terminal;
 use command::{COMMANDS, Line};
 use editor::{Keyboard, Typed, Words};
-use names::Names;
+use names::{Fetching, Names};
 
 /// Widest that a context or a namespace stands in the prompt.
 const PROMPT_NAME: usize = 28;
@@ -38,6 +38,7 @@ struct Chat<'a> {
     conversation: Conversation,
     used: Usage,
     names: Arc<RwLock<Names>>,
+    fetching: Fetching,
 }
 
 /// `kai` with no words, on a terminal.
@@ -66,7 +67,7 @@ pub async fn open(
         ..Names::default()
     }));
     let mut keyboard = Keyboard::start(settings.state.join("chat_history"), settings.color, names.clone())?;
-    names::fetch(bench.cluster.clone(), &names);
+    let fetching = names::fetch(bench.cluster.clone(), &names);
     terminal.header(&model.name(), bench.cluster.context(), bench.cluster.namespace());
     terminal.note(" Say what you want; /help lists commands, Ctrl-D leaves.");
     let mut chat = Chat {
@@ -77,6 +78,7 @@ pub async fn open(
         conversation: Conversation::default(),
         used: Usage::default(),
         names,
+        fetching,
     };
     loop {
         let typed = keyboard.line(chat.prompt()).await;
@@ -188,7 +190,7 @@ impl Chat<'_> {
             self.terminal.note(" A new conversation begins here.");
         }
         self.conversation = Conversation::default();
-        names::fetch(self.bench.cluster.clone(), &self.names);
+        self.fetch();
         Ok(())
     }
 
@@ -205,8 +207,13 @@ impl Chat<'_> {
         }
         self.bench.cluster = self.bench.cluster.with_namespace(name);
         self.settings.connect.namespace = Some(name.into());
-        names::fetch(self.bench.cluster.clone(), &self.names);
+        self.fetch();
         Ok(())
+    }
+
+    fn fetch(&mut self) {
+        // On one thread, nothing of the older fetch runs between this and its end.
+        self.fetching = names::fetch(self.bench.cluster.clone(), &self.names);
     }
 
     fn choose_model(&mut self, name: &str) -> Result<(), Failure> {

@@ -21,13 +21,13 @@ pub struct Names {
 
 /// Asks the cluster for names, without anybody waiting for it: the names of before are gone at once, the new ones come
 /// when they come, and a cluster that does not tell leaves none.
-pub fn fetch(cluster: Cluster, names: &Arc<RwLock<Names>>) {
+pub fn fetch(cluster: Cluster, names: &Arc<RwLock<Names>>) -> Fetching {
     let names = names.clone();
     let set = move |change: &mut dyn FnMut(&mut Names)| {
         change(&mut names.write().unwrap_or_else(PoisonError::into_inner));
     };
     set(&mut |n| (n.workloads, n.namespaces) = (Vec::new(), Vec::new()));
-    tokio::spawn(async move {
+    Fetching(tokio::spawn(async move {
         let namespace = cluster.namespace().to_string();
         let mut namespaces = usable(cluster.names(&builtin("namespace"), None).await);
         set(&mut |n| n.namespaces = std::mem::take(&mut namespaces));
@@ -37,7 +37,16 @@ pub fn fetch(cluster: Cluster, names: &Arc<RwLock<Names>>) {
         }
         let mut workloads = usable(workloads);
         set(&mut |n| n.workloads = std::mem::take(&mut workloads));
-    });
+    }))
+}
+
+/// Names on their way. Dropped when others are wanted: a slow answer must not replace what was asked for later.
+pub struct Fetching(tokio::task::JoinHandle<()>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Only what can be the name of an object may reach the line that is typed.
