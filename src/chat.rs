@@ -115,7 +115,7 @@ impl Chat<'_> {
             ask::turn(&self.bench, self.terminal, &self.model, &mut self.conversation, words, true).await;
         match &turn {
             Ok(turn) => self.used += turn.usage,
-            Err(e) => self.conversation.settle(&format!("this turn did not come to its end: {e}")),
+            Err(_) => self.conversation.end_broken_turn(),
         }
         if let Err(failure) = ask::finish(&self.settings, self.terminal, &self.model, turn, &done) {
             self.terminal.failure(&failure);

@@ -127,31 +127,13 @@ fn left(call: ToolCall) -> Message {
 }
 
 impl Conversation {
-    /// Makes a conversation whole again after a turn that did not come to its end: every call has an answer, and a
-    /// sentence that nothing came of is taken back.
-    pub fn settle(&mut self, why: &str) {
+    /// Leaves a whole conversation behind a turn that did not come to its end: a sentence that nothing came of is taken
+    /// back, and every call has a result.
+    pub fn end_broken_turn(&mut self) {
         if let Some(Message::User { .. }) = self.messages.last() {
             self.messages.pop();
-            return;
         }
-        let Some(at) = self.messages.iter().rposition(|m| matches!(m, Message::Assistant { .. })) else {
-            return;
-        };
-        let Message::Assistant { calls, .. } = self.messages[at].clone() else { return };
-        let answered: Vec<String> = self.messages[at..]
-            .iter()
-            .filter_map(|m| if let Message::Tool(result) = m { Some(result.id.clone()) } else { None })
-            .collect();
-        for call in calls.into_iter().filter(|c| !answered.contains(&c.id)) {
-            self.messages.push(Message::Tool(ToolResult {
-                id: call.id,
-                name: call.name,
-                text: why.into(),
-                say: vec![why.into()],
-                ok: false,
-                about: Vec::new(),
-            }));
-        }
+        self.settle();
     }
 }
 
@@ -264,29 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_turn_leaves_no_call_unanswered() {
-        let call = |id: &str| ToolCall {
-            id: id.into(),
-            name: "get".into(),
-            arguments: "{}".into(),
-            extra: Value::Null,
-        };
+    fn a_sentence_that_nothing_came_of_is_taken_back() {
         let said = Message::User { text: "look".into() };
-        let asked =
-            Message::Assistant { text: String::new(), calls: vec![call("a"), call("b")], extra: Value::Null };
-        let mut conversation = Conversation { messages: vec![said.clone(), asked] };
-        conversation.settle("interrupted");
-        let ids: Vec<&str> = conversation
-            .messages
-            .iter()
-            .filter_map(|m| if let Message::Tool(r) = m { Some(r.id.as_str()) } else { None })
-            .collect();
-        assert_eq!(ids, ["a", "b"]);
-        let whole = conversation.clone();
-        conversation.settle("interrupted");
-        assert_eq!(conversation, whole, "what is whole stays as it is");
-        conversation.messages.push(said);
-        conversation.settle("interrupted");
-        assert_eq!(conversation, whole, "a sentence without an answer is taken back");
+        let answered = Message::Assistant { text: "fine".into(), calls: Vec::new(), extra: Value::Null };
+        let whole = Conversation { messages: vec![said.clone(), answered] };
+        let mut broken = whole.clone();
+        broken.end_broken_turn();
+        assert_eq!(broken, whole, "what is whole stays as it is");
+        broken.messages.push(said);
+        broken.end_broken_turn();
+        assert_eq!(broken, whole);
     }
 }
