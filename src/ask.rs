@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use kai_tools::catalog;
+use kai_tools::cluster::wait::Stop;
 use kai_tools::store::{SavedPlan, VERSION};
 use serde_json::{Value, json};
 
@@ -65,6 +66,8 @@ impl<F: Front> Execute for Hands<'_, F> {
             Done::Interrupted => Some("interrupted".into()),
             _ => None,
         });
+        // Who stopped a wait wants no further model call either.
+        let fatal = fatal.or_else(|| self.bench.stop.is_set().then(|| "interrupted".into()));
         let results = calls.iter().zip(&done).map(|(call, done)| result(call, done)).collect();
         self.done.extend(typed.into_iter().zip(done));
         (results, fatal)
@@ -138,28 +141,23 @@ pub async fn turn(
     };
     let mut hands =
         Hands { bench, front: terminal, words: words.into(), now: Timestamp::now(), done: Vec::new() };
-    let result = until_stopped(&mut hands, model, conversation, &mut show).await;
+    let result = think(&mut hands, model, conversation, &mut show).await;
     (result, hands.done)
 }
 
-/// The loop, until it ends or the person stops it.
-async fn until_stopped<F: Front>(
+/// The loop, until it ends or the person stops it. A write that is under way is finished by `apply` itself, which
+/// watches the same switch; it is given room.
+async fn think<F: Front>(
     hands: &mut Hands<'_, F>,
     model: &Model,
     conversation: &mut Conversation,
     show: &mut (dyn FnMut(&str) + Send),
 ) -> Result<agent::Turn, AgentError> {
-    let mut stop = hands.bench.stop.clone();
+    let stop = hands.bench.stop.clone();
     let system = system(hands.bench);
     let specs = tool_specs();
     let run = agent::run(model, &system, &specs, conversation, Limits::default(), hands, show);
-    tokio::pin!(run);
-    tokio::select! {
-        biased;
-        result = &mut run => result,
-        // A write that is under way is finished by `apply` itself, which watches the same switch; give it room.
-        () = async { stop.asked().await; grace().await } => Err(AgentError::Fatal("interrupted".into())),
-    }
+    until_stopped(&stop, run).await.unwrap_or_else(|| Err(AgentError::Fatal("interrupted".into())))
 }
 
 /// How long a request may take to come to an end of its own after Ctrl-C.
@@ -169,7 +167,22 @@ async fn grace() {
     }
 }
 
-fn finish(
+/// Runs until it ends or the person stops it; `None` when it was stopped.
+pub async fn until_stopped<T>(stop: &Stop, work: impl Future<Output = T>) -> Option<T> {
+    let mut stop = stop.clone();
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => Some(done),
+        () = async { stop.asked().await; grace().await } => None,
+    }
+}
+
+/// Prints what a request came to.
+///
+/// # Errors
+/// When it came to nothing: the model failed, or it was interrupted.
+pub fn finish(
     settings: &Settings,
     terminal: &Terminal,
     model: &Model,
@@ -195,6 +208,10 @@ fn finish(
         }
         Ok(turn) => {
             if let Model::Planner(_) = model {
+                if outcomes.is_empty() {
+                    terminal.answer(&turn.answer);
+                    return Ok(if turn.understood { ExitStatus::Done } else { ExitStatus::Usage });
+                }
                 Ok(call::print(settings, terminal, &outcomes))
             } else {
                 terminal.end_stream(&turn.answer, settings.output == Output::Text);
@@ -214,6 +231,9 @@ fn finish(
                 call::print(settings, terminal, &outcomes)
             };
             match error {
+                AgentError::Fatal(why) if why == "interrupted" && printed == ExitStatus::Done => {
+                    Ok(ExitStatus::Interrupted)
+                }
                 AgentError::Fatal(_) if printed != ExitStatus::Done => Ok(printed),
                 AgentError::Model(e) if !changed => Err(failure(e)),
                 AgentError::Model(e) => {
@@ -267,7 +287,7 @@ pub async fn plan(settings: &Settings, terminal: &mut Terminal, words: &str) -> 
     // The plan holds the moment of its preview: a restart writes it into the object.
     let now = Timestamp::now();
     let mut hands = Hands { bench: &bench, front: terminal, words: words.into(), now, done: Vec::new() };
-    let result = until_stopped(&mut hands, &model, &mut conversation, &mut |_| {}).await;
+    let result = think(&mut hands, &model, &mut conversation, &mut |_| {}).await;
     let done = hands.done;
     let view = done.iter().find_map(|(_, d)| if let Done::Previewed(view) = d { Some(view) } else { None });
     let Some(view) = view else {

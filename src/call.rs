@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::approval::{Front, Said};
 use crate::connect;
 use crate::error::{ExitStatus, Failure};
-use crate::execute::{Bound, Call, Done, Request, status_of};
+use crate::execute::{Bound, Call, Done, Request, Workbench, status_of};
 use crate::settings::{Output, Settings};
 use crate::terminal::Terminal;
 
@@ -41,7 +41,8 @@ pub async fn call(
             .hint(format!("`kai call {tool} --describe` shows what it takes."))
     })?;
     let calls = [Call { tool: tool.into(), arguments }];
-    run(settings, terminal, &calls, "").await
+    let bench = connect::workbench(settings, terminal.stop.clone()).await?;
+    Ok(run(&bench, settings, terminal, &calls, "").await)
 }
 
 /// `kai undo`.
@@ -53,20 +54,31 @@ pub async fn undo(
     terminal: &mut Terminal,
     plan: Option<&str>,
 ) -> Result<ExitStatus, Failure> {
+    let bench = connect::workbench(settings, terminal.stop.clone()).await?;
+    Ok(undo_on(&bench, settings, terminal, plan).await)
+}
+
+/// Undo where a connection stands already, as in the chat.
+pub async fn undo_on(
+    bench: &Workbench,
+    settings: &Settings,
+    terminal: &mut Terminal,
+    plan: Option<&str>,
+) -> ExitStatus {
     let arguments = plan.map_or_else(|| json!({}), |id| json!({"id": id}));
-    run(settings, terminal, &[Call { tool: "undo".into(), arguments }], "undo").await
+    run(bench, settings, terminal, &[Call { tool: "undo".into(), arguments }], "undo").await
 }
 
 async fn run(
+    bench: &Workbench,
     settings: &Settings,
     terminal: &mut Terminal,
     calls: &[Call],
     words: &str,
-) -> Result<ExitStatus, Failure> {
-    let bench = connect::workbench(settings, terminal.stop.clone()).await?;
+) -> ExitStatus {
     let request = Request { calls, words, now: Timestamp::now() };
     let done = bench.turn(&request, terminal).await;
-    Ok(print(settings, terminal, &done))
+    print(settings, terminal, &done)
 }
 
 /// Prints results as the settings want them and gives the exit status.

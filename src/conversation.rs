@@ -126,6 +126,17 @@ fn left(call: ToolCall) -> Message {
     })
 }
 
+impl Conversation {
+    /// Leaves a whole conversation behind a turn that did not come to its end: a sentence that nothing came of is taken
+    /// back, and every call has a result.
+    pub fn end_broken_turn(&mut self) {
+        if let Some(Message::User { .. }) = self.messages.last() {
+            self.messages.pop();
+        }
+        self.settle();
+    }
+}
+
 impl Message {
     /// Shortens a tool result and gives the number of bytes that this saved.
     fn shorten(&mut self, to: usize) -> usize {
@@ -232,5 +243,18 @@ mod tests {
         assert!(conversation.messages.iter().map(Message::size).sum::<usize>() <= FULL_BYTES);
         assert_eq!(conversation.messages[0], Message::User { text: "why".into() });
         assert_eq!(conversation.messages[40].size(), 8000, "the newest stay whole");
+    }
+
+    #[test]
+    fn a_sentence_that_nothing_came_of_is_taken_back() {
+        let said = Message::User { text: "look".into() };
+        let answered = Message::Assistant { text: "fine".into(), calls: Vec::new(), extra: Value::Null };
+        let whole = Conversation { messages: vec![said.clone(), answered] };
+        let mut broken = whole.clone();
+        broken.end_broken_turn();
+        assert_eq!(broken, whole, "what is whole stays as it is");
+        broken.messages.push(said);
+        broken.end_broken_turn();
+        assert_eq!(broken, whole);
     }
 }

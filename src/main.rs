@@ -4,6 +4,7 @@ mod agent;
 mod approval;
 mod ask;
 mod call;
+mod chat;
 mod cli;
 mod connect;
 mod conversation;
@@ -61,8 +62,8 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(async {
-        interrupt::watch(switch);
-        run(cli, &settings, &mut terminal).await
+        interrupt::watch(switch.clone());
+        run(cli, &settings, &mut terminal, &switch).await
     });
     // A prompt that still waits for a line must not hold the process.
     runtime.shutdown_background();
@@ -88,7 +89,7 @@ mod interrupt {
                 if *switch.borrow() {
                     std::process::exit(130);
                 }
-                let _ = switch.send(true);
+                switch.send_replace(true);
             }
         });
     }
@@ -106,7 +107,12 @@ fn start_logs(verbose: u8) {
     let _ = tracing_subscriber::registry().with(targets).with(layer).try_init();
 }
 
-async fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<ExitStatus, Failure> {
+async fn run(
+    cli: Cli,
+    settings: &Settings,
+    terminal: &mut Terminal,
+    switch: &tokio::sync::watch::Sender<bool>,
+) -> Result<ExitStatus, Failure> {
     match cli.command {
         Some(Command::Call { list, tool: None, .. }) => {
             if !list {
@@ -137,7 +143,7 @@ async fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<E
         Some(Command::Parse { sentence }) => Ok(ask::parse(terminal, &sentence.join(" "))),
         None => match words(&cli.request, cli.file.as_deref())? {
             Some(words) => ask::ask(settings, terminal, &words).await,
-            None => Err(Failure::usage("not yet")),
+            None => chat::open(settings, terminal, switch).await,
         },
     }
 }

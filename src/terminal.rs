@@ -9,6 +9,7 @@ mod style;
 mod table;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kai_tools::cluster::wait::Stop;
@@ -32,6 +33,8 @@ pub struct Terminal {
     pub interactive: bool,
     pub stop: Stop,
     progress: Arc<Mutex<Progress>>,
+    /// Whether a streamed answer stands on a line that is not ended yet.
+    midline: Arc<AtomicBool>,
 }
 
 impl Terminal {
@@ -45,6 +48,7 @@ impl Terminal {
             interactive: settings.interactive,
             stop,
             progress: Arc::new(Mutex::new(Progress::new(style))),
+            midline: Arc::default(),
         }
     }
 
@@ -58,18 +62,29 @@ impl Terminal {
     /// Prints a piece of a streaming answer to stdout, as it is.
     pub fn stream(&self, piece: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = write!(out, "{}", kai_tools::sanitize::clean(piece, true));
+        let piece = kai_tools::sanitize::clean(piece, true);
+        let _ = write!(out, "{piece}");
         let _ = out.flush();
+        if !piece.is_empty() {
+            self.midline.store(!piece.ends_with('\n'), Ordering::SeqCst);
+        }
     }
 
     /// Ends a streamed answer, or prints it when it was not streamed.
     pub fn end_stream(&self, answer: &str, streamed: bool) {
         if streamed {
+            self.end_line();
+        } else {
+            self.answer(&kai_tools::sanitize::clean(answer, true));
+        }
+    }
+
+    /// Ends the line of a streamed answer that broke off or goes on elsewhere.
+    pub fn end_line(&self) {
+        if self.midline.swap(false, Ordering::SeqCst) {
             let mut out = std::io::stdout().lock();
             let _ = writeln!(out);
             let _ = out.flush();
-        } else {
-            self.answer(&kai_tools::sanitize::clean(answer, true));
         }
     }
 
@@ -83,6 +98,15 @@ impl Terminal {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Looks again how wide the terminal is: a chat outlives the size of its window.
+    pub fn measure(&mut self) {
+        if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stderr())
+            && size.ws_col > 0
+        {
+            self.width = usize::from(size.ws_col).max(20);
         }
     }
 
@@ -117,8 +141,9 @@ impl Terminal {
         parts.join("\n\n")
     }
 
-    /// Clears the line of a rollout in progress.
+    /// Clears the line of a rollout in progress, and ends that of a streamed answer.
     pub fn end_progress(&self) {
+        self.end_line();
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

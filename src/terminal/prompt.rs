@@ -1,11 +1,16 @@
 //! The question before a change. What was typed before it was shown does not count; a paste does not count.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use kai_tools::cluster::wait::Stop;
 use kai_tools::policy::Decision;
 use kai_tools::review::View;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::termios::{QueueSelector, tcflush};
 
 use super::Style;
@@ -64,26 +69,71 @@ impl Prompt {
     }
 }
 
-/// One line from the terminal; `None` when it was closed.
+/// How often a question looks whether it is still wanted.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// One line from the terminal; `None` when it was closed. Dropping the future withdraws the question and waits until it
+/// is withdrawn (a moment), so that it does not take the line that is typed next.
 async fn line_from_terminal(question: String) -> Option<String> {
-    tokio::task::spawn_blocking(move || read_line(&question)).await.ok().flatten()
+    struct Withdraw {
+        asked: Arc<AtomicBool>,
+        gone: Receiver<()>,
+    }
+    impl Drop for Withdraw {
+        fn drop(&mut self) {
+            self.asked.store(true, Ordering::SeqCst);
+            let _ = self.gone.recv_timeout(QUIET * 4);
+        }
+    }
+    let asked = Arc::new(AtomicBool::new(false));
+    let (going, gone) = sync_channel::<()>(0);
+    let guard = Withdraw { asked: asked.clone(), gone };
+    let line = tokio::task::spawn_blocking(move || {
+        let line = read_line(&question, &asked);
+        drop(going);
+        line
+    });
+    let line = line.await.ok().flatten();
+    drop(guard);
+    line
 }
 
 /// Prints a question and reads one line, dropping whatever was typed before it could be read. A paste arrives between
 /// marks (bracketed paste), so that it can be told from typing and is no answer.
-pub fn read_line(question: &str) -> Option<String> {
+fn read_line(question: &str, withdrawn: &AtomicBool) -> Option<String> {
     let mut err = std::io::stderr();
     let _ = write!(err, "\x1b[?2004h{question}");
     let _ = err.flush();
     std::thread::sleep(QUIET);
     let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
+    let line = typed_line(withdrawn);
     let _ = write!(err, "\x1b[?2004l");
     let _ = err.flush();
-    match read {
-        Ok(0) | Err(_) => None,
-        Ok(_) if line.contains('\x1b') => Some(String::from("(pasted)")),
-        Ok(_) => Some(line),
+    line.map(|line| if line.contains('\x1b') { String::from("(pasted)") } else { line })
+}
+
+/// Reads up to the end of a line, past any buffer: whoever reads the terminal next must find all that follows.
+fn typed_line(withdrawn: &AtomicBool) -> Option<String> {
+    let stdin = std::io::stdin();
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        if withdrawn.load(Ordering::SeqCst) {
+            return None;
+        }
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&LOOK)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+        let mut piece = [0; 1024];
+        match rustix::io::read(&stdin, &mut piece) {
+            Ok(0) if line.is_empty() => return None,
+            // The end of input typed behind some text ends the line.
+            Ok(0) => break,
+            Ok(n) => line.extend_from_slice(&piece[..n]),
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
     }
+    Some(String::from_utf8_lossy(&line).into_owned())
 }
