@@ -132,6 +132,7 @@ pub async fn turn(
     words: &str,
     stream: bool,
 ) -> (Result<agent::Turn, AgentError>, Vec<(Call, Done)>) {
+    let bench = &Workbench { chosen_by_model: matches!(model, Model::OpenAi(_)), ..bench.clone() };
     let printer = terminal.clone();
     let is_model = matches!(model, Model::OpenAi(_));
     let mut show = |piece: &str| {

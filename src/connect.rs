@@ -40,6 +40,7 @@ pub async fn connect(
         journal: journal(settings),
         store: Store::in_folder(&settings.state),
         dry_run: settings.dry_run,
+        chosen_by_model: false,
         stop,
     })
 }

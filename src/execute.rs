@@ -34,6 +34,8 @@ pub struct Workbench {
     pub store: Store,
     /// Preview only.
     pub dry_run: bool,
+    /// Whether a language model chooses the targets: then one that the person's words do not name is marked.
+    pub chosen_by_model: bool,
     pub stop: Stop,
 }
 
@@ -62,7 +64,8 @@ pub struct Request<'a> {
 
 impl Workbench {
     fn context(&self, words: &str, now: Timestamp) -> Context {
-        Context { cluster: self.cluster.clone(), now, words: words.into(), journal: self.journal.clone() }
+        let words = if self.chosen_by_model { words.to_string() } else { String::new() };
+        Context { cluster: self.cluster.clone(), now, words, journal: self.journal.clone() }
     }
 
     /// Carries out the calls of one turn and answers each, in order. Queries run first and side by side; all actions

@@ -20,7 +20,7 @@ pub struct Context {
     pub cluster: Cluster,
     /// When the request was made. A plan made again from a file uses the time of the file, so that it is the same plan.
     pub now: jiff::Timestamp,
-    /// What the person said; empty when a program called.
+    /// What the person said, where a language model chose what to call for it; else empty.
     pub words: String,
     pub journal: Journal,
 }
