@@ -5,8 +5,9 @@ cd "$(dirname "$0")/.."
 command -v hyperfine >/dev/null || { [ "$(id -u)" = 0 ] && apt-get install -y -qq hyperfine >/dev/null; } || { echo "make bench needs hyperfine"; exit 2; }
 cargo build --release -p kai
 cargo build -p kai-evals
-kai=$(pwd)/target/release/kai
-evals=$(pwd)/target/debug/kai-evals
+target=${CARGO_TARGET_DIR:-$(pwd)/target}
+kai=$target/release/kai
+evals=$target/debug/kai-evals
 printf 'size of the release binary: %s MB\n' "$(( $(stat -c %s "$kai") / 1000000 ))"
 hyperfine --shell=none --warmup 10 --runs 100 --style basic /bin/true "$kai --version" "$kai --help" 2>/dev/null
 "$evals" cluster up --name bench

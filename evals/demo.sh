@@ -13,8 +13,9 @@ if [ -z "$provider" ]; then
 fi
 say "building kai"
 cargo build -p kai -p kai-evals
-kai=$(pwd)/target/debug/kai
-evals=$(pwd)/target/debug/kai-evals
+target=${CARGO_TARGET_DIR:-$(pwd)/target}
+kai=$target/debug/kai
+evals=$target/debug/kai-evals
 say "a real cluster ($provider); the first time this builds Kubernetes from source, about 10 minutes"
 "$evals" cluster up --provider "$provider" --name demo
 trap '"$evals" cluster down --name demo >/dev/null 2>&1 || true' EXIT

@@ -2,6 +2,7 @@
 # All tests, on real clusters: the control plane from source always; kind, with real kubelets, where this machine can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
 say() { printf '\n== %s\n' "$*"; }
 started=$(date +%s)
 for tool in cargo go; do
@@ -10,8 +11,8 @@ done
 say "building"
 cargo build --workspace --all-targets
 say "the programs of a cluster (from source the first time, about 10 minutes; then cached)"
-target/debug/kai-evals cluster build kube >/dev/null
-target/debug/kai-evals cluster build kwok >/dev/null
+"$target"/debug/kai-evals cluster build kube >/dev/null
+"$target"/debug/kai-evals cluster build kwok >/dev/null
 say "unit tests, and tests on the local cluster"
 cargo test --workspace
 if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }; }; then
