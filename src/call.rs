@@ -118,6 +118,10 @@ pub fn distinct(done: &[Done]) -> Vec<&Done> {
 
 /// `kai call --list`.
 pub fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
+    if settings.output == Output::Markdown {
+        terminal.answer(&reference());
+        return ExitStatus::Done;
+    }
     if settings.output != Output::Text {
         let all: Vec<Value> = catalog::TOOLS
             .iter()
@@ -292,4 +296,30 @@ fn list_waiting(settings: &Settings, terminal: &Terminal, store: &Store) -> Exit
         terminal.answer(&lines.join("\n"));
     }
     ExitStatus::Done
+}
+
+/// The catalogue as Markdown: what docs/tools.md holds, so that it cannot be wrong.
+fn reference() -> String {
+    let mut out = String::from(
+        "# Tools\n\nWhat models, MCP clients and `kai call` can use. Written by `kai call --list -o markdown`.\n",
+    );
+    for tool in catalog::TOOLS {
+        let effect =
+            if tool.effect == Effect::Reads { "reads" } else { "changes, through preview and approval" };
+        out.push_str(&format!("\n## {}\n\n{} ({effect})\n\n", tool.name, tool.description()));
+        let schema = tool.schema();
+        let required: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        out.push_str("| argument | type | what it is |\n|---|---|---|\n");
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let kind = match property["enum"].as_array() {
+                Some(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+                None => property["type"].as_str().unwrap_or("").to_string(),
+            };
+            let must = if required.contains(&name.as_str()) { " (required)" } else { "" };
+            let what = property["description"].as_str().unwrap_or("").replace('\n', " ").replace('|', "\\|");
+            out.push_str(&format!("| `{name}`{must} | {kind} | {what} |\n"));
+        }
+    }
+    out
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod approval;
+mod documents;
 mod faults;
 mod preview;
 mod real;

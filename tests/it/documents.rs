@@ -1,0 +1,21 @@
+//! Documents that are made by the program are what the program makes.
+
+use std::process::Command;
+
+#[test]
+fn the_reference_of_the_tools_is_current() {
+    let kai =
+        Command::new(env!("CARGO_BIN_EXE_kai")).args(["call", "--list", "-o", "markdown"]).output().unwrap();
+    let made = String::from_utf8(kai.stdout).unwrap();
+    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tools.md")).unwrap();
+    assert_eq!(kept, made, "run: kai call --list -o markdown > docs/tools.md");
+}
+
+#[test]
+fn the_catalogue_costs_a_model_little() {
+    let kai =
+        Command::new(env!("CARGO_BIN_EXE_kai")).args(["call", "--list", "-o", "json"]).output().unwrap();
+    let bytes = kai.stdout.iter().filter(|b| !b.is_ascii_whitespace()).count();
+    println!("the catalogue: {bytes} bytes, about {} tokens", bytes / 4);
+    assert!(bytes < 12_000, "every byte is paid in each request: {bytes}");
+}
