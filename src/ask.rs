@@ -161,10 +161,11 @@ async fn think<F: Front>(
     until_stopped(&stop, run).await.unwrap_or_else(|| Err(AgentError::Fatal("interrupted".into())))
 }
 
-/// How long a request may take to come to an end of its own after Ctrl-C.
+/// After Ctrl-C a write under way comes to its own end: its request and the reading back have deadlines, and the wait
+/// for the rollout hears the same Ctrl-C. Cut off here, nobody would know what was done. (A second Ctrl-C ends at once.)
 async fn grace() {
-    if kai_tools::review::is_writing() {
-        tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+    while kai_tools::review::is_writing() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 
