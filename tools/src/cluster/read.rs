@@ -31,6 +31,8 @@ pub struct Listing {
     pub limit: Option<usize>,
     /// Where to go on: the `page` of an earlier answer.
     pub page: Option<String>,
+    /// What to keep of each object; all of it when `None`. Keeps memory small where lists are long.
+    pub keep: Option<fn(&Value) -> Value>,
 }
 
 /// Objects of a list, and where to go on when there are more.
@@ -148,7 +150,10 @@ impl Cluster {
             all.next = Some(text(&page, "/metadata/continue").to_string()).filter(|c| !c.is_empty());
             all.remaining = page.pointer("/metadata/remainingItemCount").and_then(Value::as_i64);
             if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
-                all.items.extend(found);
+                match what.keep {
+                    Some(keep) => all.items.extend(found.iter().map(keep)),
+                    None => all.items.extend(found),
+                }
             }
             if all.next.is_none() || what.limit.is_some_and(|l| all.items.len() >= l) {
                 return Ok(all);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Level, Line};
 use crate::object::{items, selects, text};
@@ -33,6 +33,22 @@ pub(super) fn requested(spec: &Value) -> Request {
         cpu: sum(&cpu).max(most(&cpu)) + milli(text(spec, "/overhead/cpu")).unwrap_or(0),
         memory: sum(&memory).max(most(&memory)) + whole(text(spec, "/overhead/memory")).unwrap_or(0),
     }
+}
+
+/// The part of a pod that [`fit`] looks at: where it is, and what it requests.
+pub(super) fn what_a_pod_takes(pod: &Value) -> Value {
+    let requests = |list: &str| -> Vec<Value> {
+        items(pod, list)
+            .iter()
+            .map(|c| json!({"resources": {"requests": c.pointer("/resources/requests").cloned().unwrap_or_default()}}))
+            .collect()
+    };
+    json!({"spec": {
+        "nodeName": text(pod, "/spec/nodeName"),
+        "containers": requests("/spec/containers"),
+        "initContainers": requests("/spec/initContainers"),
+        "overhead": pod.pointer("/spec/overhead").cloned().unwrap_or_default(),
+    }})
 }
 
 struct Room {
@@ -256,8 +272,6 @@ fn limited(spec: &Value) -> Request {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::object::builtin;
     use crate::plan::{Does, UndoBy};
@@ -284,7 +298,7 @@ mod tests {
         let spec = json!({"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "256Mi"}}}]});
         let running =
             json!({"spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "700m"}}}]}});
-        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &[running]);
+        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &[what_a_pod_takes(&running)]);
         assert_eq!(line.text, "+2 of 500m CPU / 256Mi: room on n1 (1.70 of 2 CPU requested after)");
         let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &[]);
         assert!(

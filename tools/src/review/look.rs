@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::capacity;
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::error::ToolError;
@@ -50,6 +51,7 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
         }
         let running = Listing {
             fields: Some("status.phase!=Succeeded,status.phase!=Failed".into()),
+            keep: Some(capacity::what_a_pod_takes),
             ..Listing::default()
         };
         let every = Listing::default();

@@ -181,6 +181,7 @@ impl Fetch<'_> {
             fields: self.named(),
             limit: Some(limit),
             page: self.query.page.clone(),
+            ..Listing::default()
         };
         let mut listed = self.cluster.list(kind, self.namespace, &what).await?;
         // Items of a list do not say their kind, and redaction looks at it.
