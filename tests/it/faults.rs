@@ -71,12 +71,18 @@ fn reads_are_tried_again() {
 
 #[test]
 fn a_check_that_fails_keeps_yes_from_going_ahead() {
-    for path in ["horizontalpodautoscalers", "resourcequotas", "selfsubjectaccessreviews"] {
+    for (path, words) in [
+        ("horizontalpodautoscalers", "scale backend to 3"),
+        ("resourcequotas", "scale backend to 3"),
+        ("selfsubjectaccessreviews", "scale backend to 3"),
+        ("poddisruptionbudgets", "scale backend to 1"),
+        ("services", "scale backend to 1"),
+    ] {
         let world = World::new(&format!("check{}", &path[..6]));
         world.proxy.hook(move |r| {
             if r.path.contains(path) { Action::answer(403, "Forbidden", "no") } else { Action::Forward }
         });
-        world.kai(&["--yes", "scale backend to 3"]).ends(3);
+        world.kai(&["--yes", words]).ends(3);
         world.nothing_was_written();
     }
 }

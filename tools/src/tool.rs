@@ -210,3 +210,34 @@ fn plain(schema: &mut Value) {
         plain(inner);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        workload: String,
+        replicas: Option<u32>,
+    }
+
+    #[test]
+    fn wrong_arguments_are_named_and_absent_ones_may_be_null() {
+        let read = |arguments| arguments_of::<Sample>("sample", arguments);
+        let sample = read(json!({"workload": "a", "replicas": null})).unwrap();
+        assert_eq!((sample.workload.as_str(), sample.replicas), ("a", None));
+        for (arguments, says) in [
+            (json!({"workload": "a", "replica": 3}), "unknown field `replica`"),
+            (json!({"workload": "a", "replicas": "3"}), "argument `replicas`"),
+            (json!({"workload": "a", "replicas": -1}), "argument `replicas`"),
+            (json!({"replicas": 3}), "missing field `workload`"),
+            (Value::Null, "missing field `workload`"),
+        ] {
+            let error = read(arguments).unwrap_err().to_string();
+            assert!(error.contains(says) && error.starts_with("sample:"), "{error}");
+        }
+    }
+}

@@ -111,11 +111,14 @@ async fn step(
     let near = around.namespaces.get(&change.object.namespace).unwrap_or(&empty);
     let hpas = seen(&near.autoscalers, "owners", "autoscalers", &mut lines);
     let owners = owners::owners(&change, hpas);
-    lines.extend(availability::lines(
-        &change,
-        seen(&near.budgets, "pdb", "disruption budgets", &mut Vec::new()),
-        seen(&near.services, "service", "Services", &mut Vec::new()),
-    ));
+    // Asked about only where they matter: what cannot be looked at then keeps the change from going ahead by itself.
+    let shrinks = change.added_pods() < 0;
+    let budgets = match shrinks || change.replaces_pods() {
+        true => seen(&near.budgets, "pdb", "disruption budgets", &mut lines),
+        false => &[],
+    };
+    let services = if shrinks { seen(&near.services, "service", "Services", &mut lines) } else { &[] };
+    lines.extend(availability::lines(&change, budgets, services));
     if change.added_pods() > 0 {
         let quotas = seen(&near.quotas, "quota", "quotas", &mut lines);
         lines.extend(capacity::quota(&change, quotas));
