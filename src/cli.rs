@@ -65,6 +65,9 @@ pub struct Global {
     /// Refuse every change, dry runs included [env: KAI_READ_ONLY].
     #[arg(long, global = true)]
     pub read_only: bool,
+    /// Allow what is off by default, each time with the name typed: secrets, exec, control-plane [env: KAI_ALLOW].
+    #[arg(long, global = true, value_name = "WHAT", value_delimiter = ',')]
+    pub allow: Vec<String>,
     /// Output: text, json, yaml or markdown; for `kai plan`, a file [env: KAI_OUTPUT].
     #[arg(short = 'o', long, global = true, value_name = "FORMAT")]
     pub output: Option<String>,

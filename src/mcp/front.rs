@@ -104,6 +104,7 @@ impl Front for McpFront {
         let text = match event {
             Event::Writing(object) => format!("changing {object}"),
             Event::Written(object) => format!("changed {object}"),
+            Event::Held(object, why) => format!("{object} waits: {why}"),
             Event::Rolling(object, rollout) => {
                 let pods: Vec<String> = rollout.pods.iter().map(|(what, n)| format!("{n} {what}")).collect();
                 let ready =

@@ -2,7 +2,7 @@
 
 use kai_tools::diff::{FieldChange, human_path};
 use kai_tools::policy::{Decision, Risk};
-use kai_tools::review::{Level, StepView, View};
+use kai_tools::review::{Level, StepView, Verb, View};
 use kai_tools::sanitize::{is_mixed_script, line};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
@@ -17,6 +17,7 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
     let risk = match view.risk {
         Risk::R2 => style.good("reversible"),
         Risk::R3 => style.warn("destructive or wide"),
+        Risk::R4 => style.bad("secrets, or inside a container"),
         Risk::R5 => style.bad("the cluster's own parts"),
     };
     out.push_str(&format!("\n {} · {changes} · {risk}\n", style.bold(&format!("Plan {}", view.id))));
@@ -51,7 +52,11 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
     let gap = width.min(100).saturating_sub(name.width() + step.object.namespace.width() + 5).max(2);
     out.push_str(&format!(
         " {} {}{}{}\n",
-        style.warn("~"),
+        match step.verb {
+            Verb::Create => style.good("+"),
+            Verb::Update => style.warn("~"),
+            Verb::Delete | Verb::Evict => style.bad("-"),
+        },
         style.bold(&line(&name)),
         " ".repeat(gap),
         style.dim(&line(&step.object.namespace))
@@ -59,8 +64,12 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
     if is_mixed_script(&name) {
         out.push_str(&format!(" {} this name mixes scripts: {}\n", style.bad("!"), name.escape_unicode()));
     }
-    for change in &step.changes {
-        field_text(change, style, out);
+    if step.verb == Verb::Create {
+        created_text(&step.changes, style, width, out);
+    } else {
+        for change in &step.changes {
+            field_text(change, style, out);
+        }
     }
     for l in step.lines.iter().filter(|l| l.level == Level::Fact) {
         wrapped(&format!("   {:<9} ", l.label), &line(&l.text), width, out);
@@ -80,6 +89,38 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
     }
     for l in step.lines.iter().filter(|l| l.level != Level::Fact) {
         wrapped(&format!(" {} {:<9} ", sign(l.level, style), l.label), &line(&l.text), width, out);
+    }
+}
+
+/// What a new object says: fields of one parent on one line, for nothing of it was otherwise before.
+fn created_text(changes: &[FieldChange], style: Style, width: usize, out: &mut String) {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for change in changes {
+        let path = human_path(&change.path);
+        let (parent, leaf) = match path.rfind(['.', '[']) {
+            Some(at) if !path.ends_with("\"]") => (&path[..at], path[at..].trim_start_matches('.')),
+            _ => match path.find("[\"") {
+                Some(at) => (&path[..at], &path[at..]),
+                None => ("", path.as_str()),
+            },
+        };
+        // The name of a list item stands in its path already.
+        if leaf == "name" && parent.ends_with(']') && change.after.as_ref().is_some_and(Value::is_string) {
+            continue;
+        }
+        let value = change.after.as_ref().map_or_else(String::new, value_text);
+        let said = format!("{} {value}", line(leaf.trim_matches(['[', ']', '"'])));
+        match groups.last_mut() {
+            Some((last, fields)) if last == parent => fields.push(said),
+            _ => groups.push((parent.to_string(), vec![said])),
+        }
+    }
+    for (parent, fields) in groups {
+        let parent = parent.replace("spec.template.spec.", "pod.").replace("spec.template.", "template.");
+        let label = if parent.is_empty() { "     ".to_string() } else { format!("     {}: ", line(&parent)) };
+        let body = fields.join(", ");
+        let body = if body.contains('\u{1b}') { line(&body) } else { body };
+        wrapped(&label, &style.after(&body), width, out);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use kai_tools::cluster::wait::{Rollout, Verdict};
 use kai_tools::object::ObjectRef;
 use kai_tools::review::Event;
+use kai_tools::sanitize::line;
 
 use super::Style;
 
@@ -32,6 +33,7 @@ impl Progress {
         match event {
             Event::Writing(_) => self.started = Instant::now(),
             Event::Written(_) => {}
+            Event::Held(object, why) => self.held(object, why),
             Event::Rolling(object, rollout) => self.rolling(object, rollout),
             Event::Settled(object, verdict) => self.settled(object, verdict),
         }
@@ -44,7 +46,10 @@ impl Progress {
             return;
         }
         let doing: Vec<String> = rollout.pods.iter().map(|(what, n)| format!("{n} {what}")).collect();
-        let text = format!("{object}  {}/{} ready  {}", rollout.ready, rollout.desired, doing.join(", "));
+        let text = match rollout.desired {
+            0 => format!("{object}  {}", doing.join(", ")),
+            desired => format!("{object}  {}/{desired} ready  {}", rollout.ready, doing.join(", ")),
+        };
         let seconds = self.started.elapsed().as_secs();
         let mut err = std::io::stderr().lock();
         if self.live {
@@ -64,10 +69,16 @@ impl Progress {
         let _ = err.flush();
     }
 
+    fn held(&mut self, object: &ObjectRef, why: &str) {
+        self.clear();
+        let _ =
+            writeln!(std::io::stderr().lock(), " {} {object}  waits: {}", self.style.warn("…"), line(why));
+    }
+
     fn settled(&mut self, object: &ObjectRef, verdict: &Verdict) {
         self.clear();
         let sign = match verdict {
-            Verdict::Ready { .. } => self.style.good("✓"),
+            Verdict::Ready { .. } | Verdict::Written => self.style.good("✓"),
             Verdict::NotYet { .. } | Verdict::Unseen { .. } => self.style.warn("…"),
             Verdict::Failed { .. } | Verdict::Reverted { .. } => self.style.bad("✗"),
         };

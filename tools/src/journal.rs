@@ -41,7 +41,14 @@ pub enum Entry {
     /// A write is about to leave.
     Intent(Box<Intent>),
     /// What came of it.
-    Outcome { step: usize, outcome: StepOutcome, message: String },
+    Outcome {
+        step: usize,
+        outcome: StepOutcome,
+        message: String,
+        /// Of the object that was written; empty when it is gone or not known.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        uid: String,
+    },
     /// How the workload stood at the end of the wait.
     Verdict { object: ObjectRef, verdict: String },
 }
@@ -67,8 +74,35 @@ pub struct Intent {
     pub touched: Vec<Touched>,
     /// The object that still holds the old pod template, when the change was one of template.
     pub template: Option<ObjectRef>,
+    /// How the change is taken back.
+    #[serde(default, skip_serializing_if = "Back::is_fields")]
+    pub undo: Back,
     /// The plan that this one takes back.
     pub undoes: Option<String>,
+}
+
+/// How a change is taken back, as the journal keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Back {
+    /// The touched fields, or the template, get their old values.
+    #[default]
+    Fields,
+    /// What was made is deleted.
+    Delete,
+    /// What was deleted is made anew.
+    Remake {
+        manifest: Value,
+    },
+    Never {
+        why: String,
+    },
+}
+
+impl Back {
+    fn is_fields(&self) -> bool {
+        *self == Self::Fields
+    }
 }
 
 /// A field that was changed.
@@ -262,7 +296,7 @@ mod tests {
     use super::*;
 
     fn outcome(message: &str) -> Entry {
-        Entry::Outcome { step: 0, outcome: StepOutcome::Done, message: message.into() }
+        Entry::Outcome { step: 0, outcome: StepOutcome::Done, message: message.into(), uid: String::new() }
     }
 
     #[test]

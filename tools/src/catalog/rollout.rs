@@ -130,8 +130,8 @@ impl Rollout {
                 (title, Does::Rollback { to_revision: to.number }, UndoBy::Template(from.holder.clone()))
             }
         };
-        let change = Change { kind, object, does, live, after, undo };
-        Ok(Plan { title, changes: vec![change], notes: note.into_iter().collect(), undoes: None })
+        let change = Change::of(kind, object, does, live, after, undo);
+        Ok(Plan { title, changes: vec![change], notes: note.into_iter().collect(), ..Plan::default() })
     }
 
     /// The revision to go to and the current one.

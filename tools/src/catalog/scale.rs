@@ -142,14 +142,8 @@ impl Scale {
 fn change(target: Resolved, from: i64, to: i64) -> Change {
     let mut after: Value = target.live.clone();
     after["spec"]["replicas"] = json!(to);
-    Change {
-        kind: target.kind,
-        object: target.object,
-        does: Does::Scale { from, to },
-        live: target.live,
-        after,
-        undo: UndoBy::Fields,
-    }
+    let does = Does::Scale { from, to };
+    Change::of(target.kind, target.object, does, target.live, after, UndoBy::Fields)
 }
 
 #[cfg(test)]

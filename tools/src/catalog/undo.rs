@@ -12,9 +12,10 @@ use crate::cluster::Cluster;
 use crate::cluster::resolve::Resolved;
 use crate::diff;
 use crate::error::ToolError;
-use crate::journal::{Entry, Intent, Kept, Record, StepOutcome};
-use crate::object::{items, number, text};
+use crate::journal::{self, Entry, Intent, Kept, Record, StepOutcome};
+use crate::object::{ApiKind, items, number, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
+use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
@@ -60,16 +61,84 @@ impl Action for Undo {
         }
         let title = format!("Take back: {}", first.title);
         let mut plan = Plan { title, undoes: Some(id.clone()), ..Plan::default() };
+        let mut last = None;
         for intent in done.iter().rev() {
             let kind = context.cluster.kind(&kind_word(intent)).await?;
-            let object = &intent.object;
-            let live = context.cluster.object(&kind, &object.namespace, &object.name).await?;
-            let target = Resolved { kind, object: object.clone(), live, note: None };
-            let template = template(&context.cluster, &target, intent).await?;
-            plan.changes.push(change(target, intent, template)?);
+            match back(&context.cluster, kind, intent, made_uid(&records, &id, intent.step)).await? {
+                Back::Change(change) => plan.changes.push(*change),
+                Back::Nothing(why) => last = Some(why.clone()).inspect(|why| plan.notes.push(why.clone())),
+            }
         }
-        Ok(plan)
+        match (plan.changes.is_empty(), last) {
+            (true, Some(why)) => Err(ToolError::Refused {
+                message: format!("plan {id} cannot be taken back: {why}"),
+                hint: "Ask for what you want directly.".into(),
+            }),
+            _ => Ok(plan),
+        }
     }
+}
+
+/// What takes one write back.
+enum Back {
+    Change(Box<Change>),
+    /// Nothing does, for this reason.
+    Nothing(String),
+}
+
+async fn back(
+    cluster: &Cluster,
+    kind: ApiKind,
+    intent: &Intent,
+    made: Option<&str>,
+) -> Result<Back, ToolError> {
+    let object = intent.object.clone();
+    let live = cluster.find(&kind, &object.namespace, &object.name).await?;
+    let refused = |message: String| ToolError::Refused {
+        message,
+        hint: "Nothing was changed. Set what you want directly.".into(),
+    };
+    let change = match (&intent.undo, live) {
+        (journal::Back::Never { why }, _) => return Ok(Back::Nothing(format!("{object}: {why}"))),
+        (journal::Back::Delete, None) => return Ok(Back::Nothing(format!("{object} is gone already"))),
+        (journal::Back::Delete, Some(live)) => {
+            if made != Some(text(&live, "/metadata/uid")) {
+                return Err(refused(format!("{object} was made anew since: it is another object now")));
+            }
+            Change::delete(Resolved { kind, object, live, note: None })
+        }
+        (journal::Back::Remake { .. }, Some(_)) => {
+            return Err(refused(format!("{object} was made anew since: it is another object now")));
+        }
+        (journal::Back::Remake { manifest }, None) => {
+            let lossy = "made anew: another uid, and nothing of its status or data comes back";
+            Change::apply(kind, &object.namespace, None, manifest.clone(), false).with(Line::new(
+                Level::Warning,
+                "anew",
+                lossy,
+            ))
+        }
+        (journal::Back::Fields, None) => {
+            return Err(ToolError::NotFound {
+                message: format!("{object} is gone: there is nothing to take back"),
+                similar: Vec::new(),
+            });
+        }
+        (journal::Back::Fields, Some(live)) => {
+            let target = Resolved { kind, object, live, note: None };
+            let template = template(cluster, &target, intent).await?;
+            change(target, intent, template)?
+        }
+    };
+    Ok(Back::Change(Box::new(change)))
+}
+
+/// The uid of the object that a step made or wrote.
+fn made_uid<'a>(records: &'a [Record], plan: &str, of: usize) -> Option<&'a str> {
+    records.iter().filter(|r| r.plan == plan).find_map(|r| match &r.entry {
+        Entry::Outcome { step, uid, .. } if *step == of && !uid.is_empty() => Some(uid.as_str()),
+        _ => None,
+    })
 }
 
 fn kind_word(intent: &Intent) -> String {
@@ -175,12 +244,11 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
         }
     }
     let mut after = live.clone();
+    let has_template = template.is_some();
     if let Some(template) = template {
-        let undo = UndoBy::Fields;
         after["spec"]["template"] = template;
-        return Ok(Change { kind, object, does: Does::Restore, live, after, undo });
     }
-    for touched in &intent.touched {
+    for touched in intent.touched.iter().filter(|t| !(has_template && t.path.starts_with("/spec/template"))) {
         let old = match &touched.before {
             Kept::Absent => None,
             Kept::Value(value) => Some(value.clone()),
@@ -198,7 +266,7 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
         (Some(from), Some(to)) if scales => Does::Scale { from, to },
         _ => Does::Restore,
     };
-    Ok(Change { kind, object, does, live, after, undo: UndoBy::Fields })
+    Ok(Change::of(kind, object, does, live, after, UndoBy::Fields))
 }
 
 /// Who owns a top-level field now, for the message: ` by kubectl at ...`.
@@ -244,6 +312,7 @@ mod tests {
                 after: Kept::Value(json!(plan_after)),
             }],
             template: None,
+            undo: journal::Back::Fields,
             undoes: undoes.map(Into::into),
         }
     }
@@ -279,10 +348,26 @@ mod tests {
             hash: String::new(),
         };
         let done = |plan: &str| {
-            record(plan, Entry::Outcome { step: 0, outcome: StepOutcome::Done, message: String::new() })
+            record(
+                plan,
+                Entry::Outcome {
+                    step: 0,
+                    outcome: StepOutcome::Done,
+                    message: String::new(),
+                    uid: String::new(),
+                },
+            )
         };
         let failed = |plan: &str| {
-            record(plan, Entry::Outcome { step: 0, outcome: StepOutcome::NotDone, message: String::new() })
+            record(
+                plan,
+                Entry::Outcome {
+                    step: 0,
+                    outcome: StepOutcome::NotDone,
+                    message: String::new(),
+                    uid: String::new(),
+                },
+            )
         };
         let begin = |plan: &str, undoes| record(plan, Entry::Intent(Box::new(intent(2, 3, undoes))));
         let mut records = vec![

@@ -28,6 +28,10 @@ impl Permit {
     }
 }
 
+/// The body of a DELETE that is to be a dry run: the guard reads it, and it is what leaves.
+#[derive(Clone)]
+pub(super) struct DryDelete(pub(super) Bytes);
+
 /// Why the guard stopped a request.
 #[derive(Debug, thiserror::Error)]
 #[error("kai's guard stopped {method} {path}: {why}")]
@@ -104,6 +108,15 @@ fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, S
     if request.method() != Method::DELETE && is_dry_run(request.uri()) {
         return Ok(request);
     }
+    if request.method() == Method::DELETE
+        && let Some(DryDelete(body)) = request.extensions_mut().remove::<DryDelete>()
+    {
+        if !is_dry_delete(&body) {
+            return Err(stop(&request, "not a dry run"));
+        }
+        *request.body_mut() = Body::from(body);
+        return Ok(request);
+    }
     let Some(permit) = request.extensions_mut().remove::<Permit>() else {
         return Err(stop(&request, "no permit"));
     };
@@ -123,6 +136,12 @@ fn is_dry_run(uri: &Uri) -> bool {
     let values: Vec<&str> =
         uri.query().unwrap_or("").split('&').filter_map(|pair| pair.strip_prefix("dryRun=")).collect();
     values == ["All"]
+}
+
+/// Whether the API server will read this body of a DELETE as a dry run.
+fn is_dry_delete(body: &[u8]) -> bool {
+    let options: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    options["kind"] == "DeleteOptions" && options["dryRun"] == serde_json::json!(["All"])
 }
 
 fn is_self_review(path: &str) -> bool {
@@ -237,6 +256,27 @@ mod tests {
             "/x",
         ] {
             assert!(check(request("PATCH", bad), false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_dry_delete_says_so_in_its_body() {
+        let with = |body: &'static str| {
+            let mut request = request("DELETE", "/api/v1/namespaces/t/pods/x");
+            request.extensions_mut().insert(DryDelete(Bytes::from_static(body.as_bytes())));
+            request
+        };
+        let dry = r#"{"kind": "DeleteOptions", "dryRun": ["All"]}"#;
+        assert!(check(with(dry), false).is_ok());
+        assert!(check(with(dry), true).is_err(), "read-only");
+        for bad in [
+            "{}",
+            "",
+            r#"{"kind": "DeleteOptions", "dryRun": []}"#,
+            r#"{"kind": "DeleteOptions", "dryRun": ["all"]}"#,
+            r#"{"dryRun": ["All"]}"#,
+        ] {
+            assert!(check(with(bad), false).is_err(), "{bad}");
         }
     }
 

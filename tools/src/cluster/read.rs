@@ -50,6 +50,8 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
     pub body: Bytes,
+    /// What the API server warns of, in its words.
+    pub warnings: Vec<String>,
 }
 
 impl Cluster {
@@ -257,8 +259,15 @@ impl Cluster {
                 .get(http::header::RETRY_AFTER)
                 .and_then(|v| v.to_str().ok()?.parse().ok())
                 .map(Duration::from_secs);
+            let warnings = response
+                .headers()
+                .get_all(http::header::WARNING)
+                .iter()
+                .filter_map(|v| v.to_str().ok()?.split_once('"')?.1.rsplit_once('"'))
+                .map(|(said, _)| sanitize::line(&said.replace("\\\"", "\"")))
+                .collect();
             let body = response.into_body().collect_bytes().await.map_err(|e| transport(&e))?;
-            Ok(Answer { status, retry_after, body })
+            Ok(Answer { status, retry_after, body, warnings })
         };
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| {
             Err(ToolError::Unreachable {

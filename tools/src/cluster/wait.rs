@@ -1,6 +1,7 @@
 //! Waiting for a rollout: one loop that reads, and pure functions that say how far it is or why it will not come.
 
 mod assess;
+mod conditions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use assess::{State, assess};
+use conditions::{condition, gone};
 
 use super::Cluster;
 use super::read::Listing;
@@ -55,12 +57,24 @@ impl Stop {
 }
 
 /// What is waited for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Expect {
+    pub until: Until,
     /// The replicas that were asked for; another number later means that somebody took the change back.
     pub replicas: Option<i64>,
     /// Look on for this long after the state was reached.
     pub hold: Option<Duration>,
+}
+
+/// The state that ends a wait well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Until {
+    /// All pods of the workload are new and ready.
+    Rollout,
+    /// The object's own conditions say that it is done, ready or established.
+    Condition,
+    /// The object of that uid is gone.
+    Gone { uid: String },
 }
 
 /// How far a rollout is.
@@ -76,6 +90,8 @@ pub struct Rollout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
+    /// The write is all there is to it.
+    Written,
     Ready {
         ready: i64,
         desired: i64,
@@ -109,6 +125,8 @@ pub enum Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Written => f.write_str("done"),
+            Self::Ready { desired: 0, seconds, .. } => write!(f, "done in {seconds:.1} s"),
             Self::Ready { ready, desired, seconds } => write!(f, "{ready}/{desired} ready in {seconds:.1} s"),
             Self::NotYet { ready, desired, waiting_for } => {
                 write!(f, "{ready}/{desired} ready, waiting for {waiting_for}")
@@ -137,7 +155,14 @@ pub async fn wait(
     let mut reached: Option<Instant> = None;
     let mut errors = 0;
     loop {
-        let (live, pods) = match look(cluster, kind, object).await {
+        let looked = match &expect.until {
+            Until::Rollout => look(cluster, kind, object).await,
+            _ => cluster
+                .find(kind, &object.namespace, &object.name)
+                .await
+                .map(|found| (found.unwrap_or_default(), Vec::new())),
+        };
+        let (live, pods) = match looked {
             Ok(seen) => {
                 errors = 0;
                 seen
@@ -154,7 +179,11 @@ pub async fn wait(
         {
             return Verdict::Reverted { by: last_scaler(&live), now, asked };
         }
-        let (state, rollout) = assess(&live, &pods);
+        let (state, rollout) = match &expect.until {
+            Until::Rollout => assess(&live, &pods),
+            Until::Condition => (condition(&kind.kind, &live), Rollout::default()),
+            Until::Gone { uid } => (gone(uid, &live), Rollout::default()),
+        };
         let (ready, desired) = (rollout.ready, rollout.desired);
         show(rollout);
         match state {

@@ -114,6 +114,8 @@ mod tests {
             after: live.clone(),
             live,
             undo: UndoBy::Fields,
+            tier: 0,
+            lines: Vec::new(),
         }
     }
 

@@ -59,10 +59,11 @@ struct Room {
     cpu_total: i128,
 }
 
-/// Where the added pods would go, or why they would not.
-pub(super) fn fit(change: &Change, nodes: &[Value], pods: &[Value]) -> Line {
+/// Where the added pods would go, or why they would not. They are put among the `pods`, so that the next change of the
+/// same plan finds their place taken.
+pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Line {
     let added = change.added_pods();
-    let spec = change.after.pointer("/spec/template/spec").unwrap_or(&Value::Null);
+    let spec = pod_spec(change);
     let need = requested(spec);
     let each = describe(need);
     let mut rooms = free(nodes, pods, spec);
@@ -83,6 +84,14 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &[Value]) -> Line {
         room.pods -= 1;
         *used.entry(room.name.clone()).or_default() += 1;
         left -= 1;
+    }
+    let as_pod = what_a_pod_takes(&json!({"spec": spec}));
+    for (node, count) in &used {
+        for _ in 0..*count {
+            let mut pod = as_pod.clone();
+            pod["spec"]["nodeName"] = json!(node);
+            pods.push(pod);
+        }
     }
     if left > 0 {
         let why = if usable == 0 {
@@ -122,6 +131,12 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &[Value]) -> Line {
         .collect();
     let more = if used.len() > 3 { format!(" and {} more nodes", used.len() - 3) } else { String::new() };
     Line::new(Level::Fact, "pods", format!("+{added} of {each}: room on {}{more}", places.join(", ")))
+}
+
+/// The spec of the pods that a change runs.
+fn pod_spec(change: &Change) -> &Value {
+    let path = if change.kind.kind == "Pod" { "/spec" } else { "/spec/template/spec" };
+    change.after.pointer(path).unwrap_or(&Value::Null)
 }
 
 fn describe(need: Request) -> String {
@@ -286,6 +301,8 @@ mod tests {
             after: live.clone(),
             live,
             undo: UndoBy::Fields,
+            tier: 0,
+            lines: Vec::new(),
         }
     }
 
@@ -298,9 +315,9 @@ mod tests {
         let spec = json!({"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "256Mi"}}}]});
         let running =
             json!({"spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "700m"}}}]}});
-        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &[what_a_pod_takes(&running)]);
+        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &mut vec![what_a_pod_takes(&running)]);
         assert_eq!(line.text, "+2 of 500m CPU / 256Mi: room on n1 (1.70 of 2 CPU requested after)");
-        let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &[]);
+        let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &mut Vec::new());
         assert!(
             line.level == Level::Problem && line.text.contains("room for 4 on 1 nodes; 4 would stay Pending"),
             "{}",
@@ -313,11 +330,11 @@ mod tests {
         let mut tainted = node("n1", "4");
         tainted["spec"] = json!({"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]});
         let spec = json!({"containers": [{}]});
-        assert_eq!(fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &[]).level, Level::Problem);
+        assert_eq!(fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &mut Vec::new()).level, Level::Problem);
         let tolerant = json!({"containers": [{}], "tolerations": [{"key": "gpu", "operator": "Exists"}]});
-        assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &[]).level, Level::Fact);
+        assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &mut Vec::new()).level, Level::Fact);
         let picky = json!({"containers": [{}], "nodeSelector": {"disk": "ssd"}});
-        assert_eq!(fit(&scale(1, 2, picky), &[node("n1", "4")], &[]).level, Level::Problem);
+        assert_eq!(fit(&scale(1, 2, picky), &[node("n1", "4")], &mut Vec::new()).level, Level::Problem);
     }
 
     #[test]

@@ -31,7 +31,10 @@ pub(super) struct Surroundings {
 
 /// Reads the surroundings of a plan.
 pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
-    let mut names: Vec<&str> = plan.changes.iter().map(|c| c.object.namespace.as_str()).collect();
+    // What runs pods has neighbours that matter; what does not has none.
+    let runs_pods = |c: &&Change| c.is_workload() || c.added_pods() != 0;
+    let mut names: Vec<&str> =
+        plan.changes.iter().filter(runs_pods).map(|c| c.object.namespace.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let adds_pods = plan.changes.iter().any(|c| c.added_pods() > 0);
@@ -66,11 +69,11 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
 
 /// Whether the user may make the change, as the API server says; `None` when it would not say.
 pub(super) async fn may(cluster: &Cluster, change: &Change) -> Option<bool> {
-    let (resource, subresource) = change.resource();
+    let (verb, resource, subresource) = change.right();
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {
-            "verb": "patch", "group": change.kind.group, "resource": resource, "subresource": subresource,
+            "verb": verb, "group": change.kind.group, "resource": resource, "subresource": subresource,
             "namespace": change.object.namespace, "name": change.object.name,
         }},
     });

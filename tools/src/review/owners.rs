@@ -167,7 +167,8 @@ fn helm(live: &Value) -> Option<Owner> {
 
 /// Manifests that say the changed field: the next apply of them takes the change back.
 fn manifests(change: &Change) -> Option<Owner> {
-    if matches!(change.does, Does::Restart) {
+    // What a server-side apply meets is told field by field by the API server itself.
+    if matches!(change.does, Does::Restart | Does::Apply { .. } | Does::Delete) || !change.is_workload() {
         return None;
     }
     let field = if scaling(change).is_some() { "replicas" } else { "template" };
@@ -181,7 +182,9 @@ fn manifests(change: &Change) -> Option<Owner> {
         });
     }
     let server_side = items(&change.live, "/metadata/managedFields").iter().find(|m| {
-        text(m, "/operation") == "Apply" && m.pointer(&format!("/fieldsV1/f:spec/f:{field}")).is_some()
+        text(m, "/operation") == "Apply"
+            && text(m, "/manager") != "kai"
+            && m.pointer(&format!("/fieldsV1/f:spec/f:{field}")).is_some()
     })?;
     Some(Owner {
         name: format!("server-side apply by {}", text(server_side, "/manager")),
@@ -209,6 +212,8 @@ mod tests {
             live,
             after,
             undo: UndoBy::Fields,
+            tier: 0,
+            lines: Vec::new(),
         }
     }
 
