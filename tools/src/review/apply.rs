@@ -110,7 +110,7 @@ pub async fn apply(
             if let Err(e) = journal.append(&view.id, entry) {
                 tracing::error!("{e}");
             }
-            let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Written);
+            let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written);
             halted |= !good;
             result.verdict = Some(verdict);
         }
