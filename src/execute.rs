@@ -260,7 +260,19 @@ fn merge(whole: &mut Plan, plan: Plan) -> Result<(), ToolError> {
     } else if !plan.changes.is_empty() {
         whole.title = format!("{}; {}", whole.title, plan.title);
     }
-    whole.changes.extend(plan.changes);
+    // What waits for a part of the same request comes after it.
+    let offset = plan
+        .changes
+        .iter()
+        .flat_map(|c| &c.needs)
+        .filter_map(|need| whole.changes.iter().find(|w| w.object.same_workload(need)))
+        .map(|first| first.tier + 1)
+        .max()
+        .unwrap_or(0);
+    whole.changes.extend(plan.changes.into_iter().map(|c| {
+        let tier = c.tier + offset;
+        c.in_tier(tier)
+    }));
     whole.notes.extend(plan.notes);
     whole.undoes = whole.undoes.take().or(plan.undoes);
     Ok(())

@@ -1,6 +1,7 @@
 //! Every tool that kai has: one file and one line each.
 
 mod changes;
+mod deploy;
 mod events;
 mod get;
 mod logs;
@@ -16,6 +17,7 @@ use crate::tool::{Tool, action, query};
 
 /// The catalogue, in the order in which it is shown.
 pub static TOOLS: &[Tool] = &[
+    action::<deploy::Deploy>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
     action::<undo::Undo>(),

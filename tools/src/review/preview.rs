@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::foresee::{Foresight, Makes, foresee};
 use super::look::{Namespace, Seen, Surroundings, look, may};
 use super::risk::Assessment;
-use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, owners, risk};
+use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, needs, owners, risk};
 use crate::error::ToolError;
 use crate::journal::sha256;
 use crate::plan::{Change, Does, Plan, UndoBy};
@@ -110,6 +110,7 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
             }
         }
     }
+    lines.extend(needs::lines(&change, &around.needs));
     if let UndoBy::Never(why) = &change.undo {
         lines.push(Line::new(Level::Warning, "undo", format!("cannot be taken back: {why}")));
     }
