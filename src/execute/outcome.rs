@@ -233,6 +233,9 @@ fn display(verdict: Option<&Verdict>) -> String {
 fn past(title: &str) -> String {
     let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
     let done = match verb {
+        "Apply" => "Applied",
+        "Deploy" => "Deployed",
+        "Update" => "Updated",
         "Scale" => "Scaled",
         "Restart" => "Restarted",
         "Roll" => "Rolled",

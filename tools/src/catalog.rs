@@ -1,5 +1,6 @@
 //! Every tool that kai has: one file and one line each.
 
+mod apply;
 mod changes;
 mod deploy;
 mod events;
@@ -18,6 +19,7 @@ use crate::tool::{Tool, action, query};
 /// The catalogue, in the order in which it is shown.
 pub static TOOLS: &[Tool] = &[
     action::<deploy::Deploy>(),
+    action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
     action::<undo::Undo>(),
