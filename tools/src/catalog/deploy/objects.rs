@@ -320,7 +320,7 @@ fn claim(m: &Mount, name: &str, namespace: Option<&str>) -> Value {
 }
 
 fn service(d: &Deploy, namespace: &str, ports: &[u16], headless: bool) -> Option<Value> {
-    if ports.is_empty() && !headless || d.service == Some(ServiceType::None) && !headless {
+    if !headless && (ports.is_empty() || d.service == Some(ServiceType::None)) {
         return None;
     }
     let many = ports.len() > 1;
