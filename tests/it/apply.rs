@@ -198,6 +198,19 @@ fn a_model_reads_only_below_its_folder_and_a_pipe_is_a_manifest() {
     assert!(world.kubectl(&["get", "configmap", "piped", "-o", "name"]).contains("piped"));
 }
 
+#[test]
+fn a_name_alone_is_looked_for_below_the_folder() {
+    let world = World::empty("folder");
+    write(&world, "deploy/todo-app/web.yaml", &web("nginx:1.27", ""));
+    let run = |words: &str| {
+        crate::support::run(world.command().current_dir(world.home.path()).args(["--yes", words]))
+    };
+    run("deploy todo app").ends(0).says("todo → deploy/todo-app").says("2/2 ready");
+    write(&world, "k8s/todo/web.yaml", &web("nginx:1.28", ""));
+    run("deploy todo app").ends(1).says("several folders").says("k8s/todo");
+    run("deploy billing app").ends(1).says("say which image");
+}
+
 fn call(tool: &str, arguments: Value) -> Vec<String> {
     vec!["call".into(), tool.into(), arguments.to_string(), "--yes".into()]
 }
@@ -269,7 +282,7 @@ fn everything_that_can_be_asked_for() {
 #[test]
 fn what_would_have_to_be_guessed_is_asked() {
     let world = World::empty("deployask");
-    deploy(&world, json!({"name": "web"})).ends(1).says("say which image");
+    deploy(&world, json!({"name": "nothing-of-that-name"})).ends(1).says("say which image");
     deploy(&world, json!({"name": "web", "image": "unheard-of:1", "service": "NodePort"}))
         .ends(1)
         .says("on which port");

@@ -3,10 +3,12 @@
 //! port, an Ingress without a Service.
 
 mod defaults;
+mod folder;
 mod objects;
 mod shorthand;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,8 +29,10 @@ use crate::tool::{Action, Context};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
+    /// Left out: the image's.
+    #[serde(default)]
     pub name: String,
-    /// May be left out for what exists.
+    /// Left out: what exists, or a chart or manifests of that name in the working folder.
     pub image: Option<String>,
     pub namespace: Option<String>,
     pub replicas: Option<u32>,
@@ -87,12 +91,19 @@ impl Action for Deploy {
     const NAME: &'static str = "deploy";
     const DESTRUCTIVE: bool = false;
 
-    async fn plan(self, context: &Context) -> Result<Plan, ToolError> {
+    async fn plan(mut self, context: &Context) -> Result<Plan, ToolError> {
         let cluster = &context.cluster;
         let namespace = cluster.namespace_or(self.namespace.as_deref())?.to_string();
+        if let (true, Some(image)) = (self.name.is_empty(), &self.image) {
+            let last = objects::repository(image).rsplit('/').next().unwrap_or("");
+            self.name = last.to_lowercase().replace(['_', '.'], "-");
+        }
         self.check()?;
         super::get::must_exist(cluster, &namespace).await?;
         let live = existing(cluster, &namespace, &self.name).await?;
+        if live.is_none() && self.image.is_none() {
+            return self.in_folder(context, &namespace).await;
+        }
         let mut plan = match live {
             Some(live) => self.update(cluster, &namespace, live).await?,
             None => self.create(cluster, &namespace).await?,
@@ -207,6 +218,31 @@ impl Deploy {
             if replicas == 1 { "" } else { "s" }
         );
         Ok(Plan { title, changes, ..Plan::default() })
+    }
+
+    /// Neither a workload nor an image: a chart or a folder of manifests of that name may be meant.
+    async fn in_folder(&self, context: &Context, namespace: &str) -> Result<Plan, ToolError> {
+        let name = sanitize::line(&self.name);
+        let found = folder::find(Path::new("."), &self.name);
+        let shown: Vec<String> = found.iter().map(|p| p.display().to_string()).collect();
+        match found.as_slice() {
+            [] => Err(ToolError::Invalid(format!(
+                "deploy: there is no workload `{name}` in {namespace}, and no chart or folder of manifests called so below this one; say which image it runs, or give the path"
+            ))),
+            [one] => {
+                let path = Some(one.display().to_string());
+                let namespace = self.namespace.clone();
+                let apply = super::apply::Apply { path, namespace, ..super::apply::Apply::default() };
+                let mut plan = apply.plan(context).await?;
+                plan.notes.insert(0, format!("{name} → {}", shown[0]));
+                Ok(plan)
+            }
+            _ => Err(ToolError::Invalid(format!(
+                "deploy: several folders could be `{name}`: {}. Say which: \"apply {}\"",
+                shown.join(", "),
+                shown[0]
+            ))),
+        }
     }
 
     /// What exists gets the fields that were asked for.

@@ -86,3 +86,22 @@ fn schemas_are_closed_plain_and_described() {
         }
     }
 }
+
+/// What the whole catalogue may cost in every request to a model.
+const TOKENS: usize = 3_000;
+
+#[test]
+fn the_catalogue_is_small_enough_to_be_sent_with_every_request() {
+    let tokenizer = tiktoken_rs::o200k_base().unwrap();
+    let mut all = 0;
+    let mut each = Vec::new();
+    for tool in TOOLS {
+        let shown = serde_json::json!({"type": "function", "function": {
+            "name": tool.name, "description": tool.description(), "parameters": tool.schema()}});
+        let tokens = tokenizer.encode_ordinary(&shown.to_string()).len();
+        each.push(format!("{} {tokens}", tool.name));
+        all += tokens;
+    }
+    println!("{all} tokens for {} tools: {}", TOOLS.len(), each.join(", "));
+    assert!(all <= TOKENS, "{all} tokens: {}", each.join(", "));
+}
