@@ -1,6 +1,7 @@
 //! The questions that kai answers, asked of a real API server.
 
 mod get;
+mod logs;
 
 use serde_json::{Value, json};
 

@@ -330,7 +330,10 @@ mod tests {
         let mut tainted = node("n1", "4");
         tainted["spec"] = json!({"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]});
         let spec = json!({"containers": [{}]});
-        assert_eq!(fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &mut Vec::new()).level, Level::Problem);
+        assert_eq!(
+            fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &mut Vec::new()).level,
+            Level::Problem
+        );
         let tolerant = json!({"containers": [{}], "tolerations": [{"key": "gpu", "operator": "Exists"}]});
         assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &mut Vec::new()).level, Level::Fact);
         let picky = json!({"containers": [{}], "nodeSelector": {"disk": "ssd"}});
