@@ -2,6 +2,7 @@
 
 mod changes;
 mod events;
+mod explain;
 mod get;
 mod logs;
 mod rollout;
@@ -24,6 +25,7 @@ pub static TOOLS: &[Tool] = &[
     query::<events::Events>(),
     query::<rollout_status::RolloutStatus>(),
     query::<changes::Changes>(),
+    query::<explain::Explain>(),
 ];
 
 /// The tool of that name.
