@@ -1,5 +1,6 @@
 //! The questions that kai answers, asked of a real API server.
 
+mod can_i;
 mod explain;
 mod get;
 mod logs;

@@ -1,5 +1,6 @@
 //! Every tool that kai has: one file and one line each.
 
+mod can_i;
 mod changes;
 mod events;
 mod explain;
@@ -26,6 +27,7 @@ pub static TOOLS: &[Tool] = &[
     query::<rollout_status::RolloutStatus>(),
     query::<changes::Changes>(),
     query::<explain::Explain>(),
+    query::<can_i::CanI>(),
 ];
 
 /// The tool of that name.
