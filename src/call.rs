@@ -12,6 +12,7 @@ use kai_tools::tool::Effect;
 use serde_json::{Value, json};
 
 use crate::approval::{Front, Said};
+use crate::cli::ApplyOptions;
 use crate::connect;
 use crate::error::{ExitStatus, Failure};
 use crate::execute::{Bound, Call, Done, Request, Workbench, status_of};
@@ -184,6 +185,65 @@ pub async fn apply(settings: &Settings, terminal: &mut Terminal, said: &str) -> 
         store.take(&plan.view.id)?;
     }
     Ok(print(settings, terminal, &done))
+}
+
+/// Whether what was said to `kai apply` is a plan: a file that kai wrote, or the id of one that waits.
+///
+/// # Errors
+/// A usage failure for a path that is neither there nor can be an id.
+pub fn is_plan(said: &str) -> Result<bool, Failure> {
+    let path = Path::new(said);
+    if said == "-" || path.is_dir() {
+        return Ok(false);
+    }
+    if path.exists() {
+        // A plan file is JSON with a version and calls; no manifest has them.
+        let text = std::fs::read(path).unwrap_or_default();
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        return Ok(value.get("calls").is_some() || value.get("view").is_some());
+    }
+    if !said.is_empty() && said.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(true);
+    }
+    Err(Failure::usage(format!("{}: there is no such file or folder", kai_tools::sanitize::line(said))))
+}
+
+/// `kai apply` of manifests: the `apply` tool, with what was said.
+///
+/// # Errors
+/// When stdin cannot be read or the cluster cannot be reached.
+pub async fn apply_manifests(
+    settings: &Settings,
+    terminal: &mut Terminal,
+    said: &str,
+    options: &ApplyOptions,
+) -> Result<ExitStatus, Failure> {
+    const MOST: u64 = 8 << 20;
+    let mut arguments = json!({});
+    if said == "-" {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut std::io::Read::take(std::io::stdin(), MOST), &mut text)?;
+        arguments["manifest"] = json!(text);
+    } else {
+        arguments["path"] = json!(said);
+    }
+    // A namespace that was typed here must fit the manifests; one from the settings is only for those that name none.
+    let typed = settings.origins.iter().any(|[name, _, source]| name == "namespace" && source == "flag");
+    if let Some(namespace) = settings.connect.namespace.as_ref().filter(|_| typed) {
+        arguments["namespace"] = json!(namespace);
+    }
+    if let Some(release) = &options.release {
+        arguments["release"] = json!(release);
+    }
+    for (name, list) in [("values", &options.values), ("set", &options.set)] {
+        if !list.is_empty() {
+            arguments[name] = json!(list);
+        }
+    }
+    if options.take_over {
+        arguments["take_over"] = json!(true);
+    }
+    call(settings, terminal, "apply", Some(&arguments.to_string())).await
 }
 
 /// A plan file is used once, and not after its time: what was true then is shown again, but who asked has gone home.

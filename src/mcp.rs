@@ -172,7 +172,7 @@ impl Server {
     async fn bench(&self, stop: Stop) -> Result<Workbench, Failure> {
         let connect = || connect::workbench(&self.settings, Stop::never());
         let bench = self.bench.get_or_try_init(connect).await?;
-        Ok(Workbench { stop, ..bench.clone() })
+        Ok(Workbench { stop, typed_by_person: false, ..bench.clone() })
     }
 
     async fn answer(

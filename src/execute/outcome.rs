@@ -163,7 +163,9 @@ fn applied_status(applied: &Applied) -> ExitStatus {
     if count(StepOutcome::NotDone) > 0 {
         return ExitStatus::Partial;
     }
-    let good = |v: &Option<Verdict>| matches!(v, Some(Verdict::Ready { .. } | Verdict::Written));
+    let good = |v: &Option<Verdict>| {
+        matches!(v, Some(Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written))
+    };
     let verified = applied.steps.iter().all(|s| good(&s.verdict));
     if verified { ExitStatus::Done } else { ExitStatus::NotVerified }
 }
@@ -203,7 +205,7 @@ fn applied_sentences(applied: &Applied) -> Vec<String> {
 
 fn verdict_sentences(object: &ObjectRef, verdict: Option<&Verdict>) -> Vec<String> {
     match verdict {
-        Some(Verdict::Ready { .. } | Verdict::Written) => Vec::new(),
+        Some(Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written) => Vec::new(),
         Some(Verdict::Failed { ready, desired, cause, evidence }) => {
             let mut said = vec![format!("{object} was changed, but it does not come up: {cause}.")];
             said.extend(evidence.iter().map(|e| format!("  {e}")));
@@ -231,6 +233,9 @@ fn display(verdict: Option<&Verdict>) -> String {
 fn past(title: &str) -> String {
     let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
     let done = match verb {
+        "Apply" => "Applied",
+        "Deploy" => "Deployed",
+        "Update" => "Updated",
         "Scale" => "Scaled",
         "Restart" => "Restarted",
         "Roll" => "Rolled",

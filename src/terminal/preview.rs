@@ -147,7 +147,25 @@ fn field_text(change: &FieldChange, style: Style, out: &mut String) {
 fn value_text(value: &Value) -> String {
     match value {
         Value::String(s) => line(s),
-        other => line(&other.to_string()),
+        other => line(&flow(other)),
+    }
+}
+
+/// A value on one line, as YAML's flow style writes it: `[{port: 80, protocol: TCP}]`.
+fn flow(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("[{}]", list.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", flow(v))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        // Quoted where it could be read as something else.
+        Value::String(s)
+            if !s.is_empty() && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:%@".contains(c)) =>
+        {
+            s.clone()
+        }
+        other => other.to_string(),
     }
 }
 

@@ -78,7 +78,7 @@ impl Progress {
     fn settled(&mut self, object: &ObjectRef, verdict: &Verdict) {
         self.clear();
         let sign = match verdict {
-            Verdict::Ready { .. } | Verdict::Written => self.style.good("✓"),
+            Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written => self.style.good("✓"),
             Verdict::NotYet { .. } | Verdict::Unseen { .. } => self.style.warn("…"),
             Verdict::Failed { .. } | Verdict::Reverted { .. } => self.style.bad("✗"),
         };

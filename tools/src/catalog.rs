@@ -1,7 +1,9 @@
 //! Every tool that kai has: one file and one line each.
 
+mod apply;
 mod can_i;
 mod changes;
+mod deploy;
 mod events;
 mod explain;
 mod get;
@@ -18,6 +20,8 @@ use crate::tool::{Tool, action, query};
 
 /// The catalogue, in the order in which it is shown.
 pub static TOOLS: &[Tool] = &[
+    action::<deploy::Deploy>(),
+    action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
     action::<undo::Undo>(),

@@ -21,10 +21,12 @@ impl FieldChange {
     pub fn masked(self) -> Self {
         let secret = self.path.split(['/', '=', ']']).any(redact::is_secret_name);
         let mask = |value: Option<Value>| {
-            value.map(|v| if secret { redact::MASK.into() } else { redact::object(&v) }).map(|v| match v {
-                Value::String(s) => Value::String(redact::text(&s)),
-                other => other,
-            })
+            value
+                .map(|v| if secret && !v.is_boolean() { redact::MASK.into() } else { redact::object(&v) })
+                .map(|v| match v {
+                    Value::String(s) => Value::String(redact::text(&s)),
+                    other => other,
+                })
         };
         Self { before: mask(self.before), after: mask(self.after), path: self.path }
     }

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod diff;
 pub mod error;
 pub mod journal;
+pub mod manifest;
 pub mod object;
 pub mod plan;
 pub mod policy;

@@ -19,6 +19,15 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+impl ObjectRef {
+    /// Whether both name one workload, of whatever kind: `deployment/redis` and `statefulset/redis`.
+    pub fn same_workload(&self, other: &Self) -> bool {
+        const WORKLOADS: [&str; 3] = ["deployment", "statefulset", "daemonset"];
+        let is = |o: &Self| WORKLOADS.contains(&o.kind.as_str());
+        is(self) && is(other) && self.namespace == other.namespace && self.name == other.name
+    }
+}
+
 /// A kind of object as the API server serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKind {

@@ -34,6 +34,8 @@ pub struct Change {
     pub undo: UndoBy,
     /// Changes of a later tier begin when those of the earlier ones are as they should be.
     pub tier: u32,
+    /// Workloads that must be ready before this is written: of the same plan, or on the cluster.
+    pub needs: Vec<ObjectRef>,
     /// What the tool that planned it has to say about it.
     pub lines: Vec<Line>,
 }
@@ -130,7 +132,7 @@ impl Change {
 
     /// A change with nothing special about it.
     pub fn of(kind: ApiKind, object: ObjectRef, does: Does, live: Value, after: Value, undo: UndoBy) -> Self {
-        Self { kind, object, does, live, after, undo, tier: 0, lines: Vec::new() }
+        Self { kind, object, does, live, after, undo, tier: 0, needs: Vec::new(), lines: Vec::new() }
     }
 
     /// The same change, begun when those of earlier tiers are as they should be.

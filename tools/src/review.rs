@@ -6,6 +6,7 @@ mod availability;
 mod capacity;
 mod foresee;
 mod look;
+mod needs;
 mod owners;
 mod preview;
 mod risk;

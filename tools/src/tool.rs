@@ -22,6 +22,8 @@ pub struct Context {
     pub now: jiff::Timestamp,
     /// What the person said, where a language model chose what to call for it; else empty.
     pub words: String,
+    /// Whether a person typed the paths in the arguments; else only those below the working folder are read.
+    pub paths_are_typed: bool,
     pub journal: Journal,
 }
 

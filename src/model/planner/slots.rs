@@ -3,6 +3,7 @@
 mod amounts;
 mod names;
 mod times;
+mod values;
 
 use serde_json::Value as Json;
 
@@ -54,6 +55,26 @@ pub enum Slot {
     /// A regular expression as written.
     Pattern,
     PlanId,
+    /// `todo-frontend:latest`; with `MarkedImage` only what shows by a tag or digest that it is one.
+    Image,
+    MarkedImage,
+    /// A tag without its image.
+    Tag,
+    Port,
+    Ports,
+    Quantity,
+    /// "70%" as 70.
+    Percentage,
+    /// `A=1 and B=2`, as a map.
+    Pairs,
+    /// The name of a Secret or ConfigMap, as a list of one reference.
+    SecretRef,
+    ConfigRef,
+    Probe,
+    Storage,
+    UrlPath,
+    Host,
+    File,
 }
 
 impl Slot {
@@ -85,6 +106,21 @@ impl Slot {
             "text" => Slot::Text,
             "pattern" => Slot::Pattern,
             "plan" => Slot::PlanId,
+            "image" => Slot::Image,
+            "marked_image" => Slot::MarkedImage,
+            "tag" => Slot::Tag,
+            "port" => Slot::Port,
+            "ports" => Slot::Ports,
+            "quantity" => Slot::Quantity,
+            "percentage" => Slot::Percentage,
+            "pairs" => Slot::Pairs,
+            "secret_ref" => Slot::SecretRef,
+            "config_ref" => Slot::ConfigRef,
+            "probe" => Slot::Probe,
+            "storage" => Slot::Storage,
+            "url_path" => Slot::UrlPath,
+            "host" => Slot::Host,
+            "file" => Slot::File,
             _ => return None,
         })
     }
@@ -136,6 +172,21 @@ pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Slot::Text => r.text(at, true),
         Slot::Pattern => r.text(at, false),
         Slot::PlanId => r.plan_id(at),
+        Slot::Image => r.image(at),
+        Slot::MarkedImage => r.marked_image(at),
+        Slot::Tag => r.tag(at),
+        Slot::Port => r.port(at),
+        Slot::Ports => r.ports(at),
+        Slot::Quantity => r.quantity(at),
+        Slot::Percentage => r.percentage(at),
+        Slot::Pairs => r.pairs(at),
+        Slot::SecretRef => r.reference(at, "secret"),
+        Slot::ConfigRef => r.reference(at, "configmap"),
+        Slot::Probe => r.probe(at),
+        Slot::Storage => r.storage(at),
+        Slot::UrlPath => r.url_path(at),
+        Slot::Host => r.host(at),
+        Slot::File => r.file(at),
     }
 }
 

@@ -92,6 +92,11 @@ pub struct Rollout {
 pub enum Verdict {
     /// The write is all there is to it.
     Written,
+    /// The object is gone, or says itself that it is done.
+    Reached {
+        what: String,
+        seconds: f64,
+    },
     Ready {
         ready: i64,
         desired: i64,
@@ -126,7 +131,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Written => f.write_str("done"),
-            Self::Ready { desired: 0, seconds, .. } => write!(f, "done in {seconds:.1} s"),
+            Self::Reached { what, seconds } => write!(f, "{what} in {seconds:.1} s"),
             Self::Ready { ready, desired, seconds } => write!(f, "{ready}/{desired} ready in {seconds:.1} s"),
             Self::NotYet { ready, desired, waiting_for } => {
                 write!(f, "{ready}/{desired} ready, waiting for {waiting_for}")
@@ -190,7 +195,13 @@ pub async fn wait(
             State::Ready => {
                 let since = *reached.get_or_insert_with(Instant::now);
                 if expect.hold.is_none_or(|hold| since.elapsed() >= hold) {
-                    return Verdict::Ready { ready, desired, seconds: started.elapsed().as_secs_f64() };
+                    let seconds = started.elapsed().as_secs_f64();
+                    let what = match expect.until {
+                        Until::Rollout => return Verdict::Ready { ready, desired, seconds },
+                        Until::Gone { .. } => "gone",
+                        Until::Condition => "done",
+                    };
+                    return Verdict::Reached { what: what.into(), seconds };
                 }
                 pause = Duration::from_secs(1);
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Approved, Channel, Licence, Step, View};
+use super::{Approved, Channel, Licence, Step, View, needs};
 use crate::cluster::Cluster;
 use crate::cluster::wait::{Expect, Rollout, Stop, Until, Verdict, wait};
 use crate::cluster::write::{self, NotWritten};
@@ -67,6 +67,10 @@ pub async fn apply(
     let mut order: Vec<usize> = Vec::new();
     for tier in tiers {
         let members: Vec<usize> = (0..steps.len()).filter(|i| steps[*i].change.tier == tier).collect();
+        let unready = match halted || stop.is_set() {
+            true => None,
+            false => needs::wait_for(&cluster, &steps, &members, stop, show).await,
+        };
         for index in members.iter().copied() {
             let step = &steps[index];
             let object = step.change.object.clone();
@@ -76,6 +80,16 @@ pub async fn apply(
                     object,
                     outcome: StepOutcome::NotDone,
                     error: None,
+                    verdict: None,
+                });
+                continue;
+            }
+            if let Some(error) = unready.clone() {
+                halted = true;
+                results.push(StepResult {
+                    object,
+                    outcome: StepOutcome::NotDone,
+                    error: Some(error),
                     verdict: None,
                 });
                 continue;
@@ -110,7 +124,7 @@ pub async fn apply(
             if let Err(e) = journal.append(&view.id, entry) {
                 tracing::error!("{e}");
             }
-            let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Written);
+            let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written);
             halted |= !good;
             result.verdict = Some(verdict);
         }

@@ -115,6 +115,7 @@ mod tests {
             live,
             undo: UndoBy::Fields,
             tier: 0,
+            needs: Vec::new(),
             lines: Vec::new(),
         }
     }

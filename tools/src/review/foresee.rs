@@ -168,7 +168,7 @@ fn conflict_lines(conflicts: &[Conflict], take_over: bool) -> Vec<Line> {
                 conflicts.iter().filter(|c| c.manager == *manager).map(|c| c.field.as_str()).collect();
             let fields = fields.join(", ");
             if take_over {
-                let said = format!("takes {fields} from {manager}");
+                let said = format!("{fields} from {manager}");
                 Line::new(Level::Warning, "takes", said)
             } else {
                 Line::new(Level::Problem, "conflict", format!("{manager} manages {fields}"))

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::capacity;
+use super::{capacity, needs};
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::error::ToolError;
-use crate::object::builtin;
+use crate::object::{ObjectRef, builtin};
 use crate::plan::{Change, Plan};
 
 /// A list that was read, or the reason why not.
@@ -25,6 +25,8 @@ pub(super) struct Namespace {
 /// What was read for a preview.
 pub(super) struct Surroundings {
     pub namespaces: BTreeMap<String, Namespace>,
+    /// Workloads that a change waits for, as they are now: `None` when there is none.
+    pub needs: BTreeMap<ObjectRef, Result<Option<Value>, ToolError>>,
     /// Nodes and running pods; only read when pods are added.
     pub nodes: Option<(Seen, Seen)>,
 }
@@ -63,8 +65,8 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
             tokio::join!(cluster.list(&node, None, &every), cluster.list(&pod, None, &running));
         Some((nodes.map(|l| l.items), pods.map(|l| l.items)))
     };
-    let (namespaces, nodes) = tokio::join!(namespaces, nodes);
-    Surroundings { namespaces: namespaces.into_iter().collect(), nodes }
+    let (namespaces, nodes, needs) = tokio::join!(namespaces, nodes, needs::look(cluster, &plan.changes));
+    Surroundings { namespaces: namespaces.into_iter().collect(), needs, nodes }
 }
 
 /// Whether the user may make the change, as the API server says; `None` when it would not say.

@@ -213,6 +213,7 @@ mod tests {
             after,
             undo: UndoBy::Fields,
             tier: 0,
+            needs: Vec::new(),
             lines: Vec::new(),
         }
     }

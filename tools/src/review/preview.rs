@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::foresee::{Foresight, Makes, foresee};
 use super::look::{Namespace, Seen, Surroundings, look, may};
 use super::risk::Assessment;
-use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, owners, risk};
+use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, needs, owners, risk};
 use crate::error::ToolError;
 use crate::journal::sha256;
 use crate::plan::{Change, Does, Plan, UndoBy};
@@ -58,12 +58,24 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
         steps.push(step);
         views.push(view);
     }
+    let unchanged = leave_out_unchanged(&mut steps, &mut views);
+    if steps.is_empty() {
+        return Err(ToolError::Unchanged(match unchanged {
+            1 => "nothing to change: the object is as the manifest says".into(),
+            n => format!("nothing to change: all {n} objects are as the manifests say"),
+        }));
+    }
     let risk = risk::with_conflicts(risk, &steps);
     let digest = digest(&identity, &steps, &views, risk.risk);
     let seed = format!("{digest}{}", context.now);
     let id = sha256(seed.as_bytes())[..6].to_string();
     let decision = decide(policy, &risk, &plan.name, &steps, &views);
     let mut notes = plan.notes;
+    match unchanged {
+        0 => {}
+        1 => notes.push("1 object is as its manifest says already".into()),
+        n => notes.push(format!("{n} objects are as their manifests say already")),
+    }
     notes.extend(unasked(&context.words, &steps));
     let view = View {
         id,
@@ -78,6 +90,21 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
         undoes: plan.undoes,
     };
     Ok(Preview { view, cluster: cluster.clone(), steps, made: Instant::now() })
+}
+
+/// Drops what an apply would not change; how many there were.
+fn leave_out_unchanged(steps: &mut Vec<Step>, views: &mut Vec<StepView>) -> usize {
+    let same = |step: &Step, view: &StepView| {
+        matches!(step.change.does, Does::Apply { .. })
+            && view.verb == Verb::Update
+            && view.changes.is_empty()
+            && step.conflicts.is_empty()
+            && view.lines.iter().all(|l| l.label != "refused")
+    };
+    let before = steps.len();
+    let (kept, shown) = steps.drain(..).zip(views.drain(..)).filter(|(s, v)| !same(s, v)).unzip();
+    (*steps, *views) = (kept, shown);
+    before - steps.len()
 }
 
 /// One change with all that is known about it, as a step and as people see it.
@@ -110,6 +137,7 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
             }
         }
     }
+    lines.extend(needs::lines(&change, &around.needs));
     if let UndoBy::Never(why) = &change.undo {
         lines.push(Line::new(Level::Warning, "undo", format!("cannot be taken back: {why}")));
     }

@@ -123,7 +123,7 @@ impl Reader<'_> {
     }
 
     /// The place behind a comma, an "and", or both.
-    fn joined(&self, at: usize) -> Option<usize> {
+    pub fn joined(&self, at: usize) -> Option<usize> {
         match (self.word(at)?, self.word(at + 1)) {
             (",", Some("and" | "&")) => Some(at + 2),
             ("," | "and" | "&", _) => Some(at + 1),

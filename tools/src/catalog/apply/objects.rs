@@ -1,0 +1,194 @@
+//! Documents as changes: their kinds found on the cluster, what is there read, the order put in.
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::error::ToolError;
+use crate::manifest::order::{Order, order};
+use crate::manifest::{Document, read};
+use crate::object::{ApiKind, builtin_kinds, text};
+use crate::plan::Change;
+use crate::review::{Level, Line};
+use crate::sanitize;
+
+/// How documents are applied.
+pub(in crate::catalog) struct Options<'a> {
+    /// For documents that name no namespace.
+    pub namespace: &'a str,
+    /// The only namespace that documents may name, when the caller insisted on one.
+    pub only: Option<&'a str>,
+    pub take_over: bool,
+}
+
+/// The changes that apply the documents, in order, and what is to be said about the whole.
+///
+/// # Errors
+/// Kinds that the cluster does not serve, namespaces that do not fit, what cannot be read.
+pub(in crate::catalog) async fn changes(
+    cluster: &Cluster,
+    mut documents: Vec<Document>,
+    options: &Options<'_>,
+) -> Result<(Vec<Change>, Vec<String>), ToolError> {
+    let kinds = kinds(cluster, &documents).await?;
+    for (document, kind) in documents.iter_mut().zip(&kinds) {
+        place(document, kind, options)?;
+    }
+    read::once(&documents)?;
+    let order = order(&documents);
+    let made: Vec<String> = of_kind(&documents, "Namespace").map(|d| d.name().to_string()).collect();
+    let defined: Vec<String> = of_kind(&documents, "CustomResourceDefinition")
+        .map(|d| text(&d.value, "/spec/names/kind").into())
+        .collect();
+    let looks = documents.iter().zip(&kinds).map(|(d, kind)| async {
+        // What cannot be there yet is not asked for: its namespace or its kind comes with this plan.
+        match cluster.find(kind, d.namespace(), d.name()).await {
+            Err(ToolError::NotFound { .. }) => Ok(None),
+            Err(_) if made.contains(&d.namespace().to_string()) || defined.contains(&kind.kind) => Ok(None),
+            found => found,
+        }
+    });
+    let lives = futures::future::join_all(looks).await;
+    let mut changes = Vec::new();
+    for (i, ((document, kind), live)) in documents.iter().zip(&kinds).zip(lives).enumerate() {
+        let change = Change::apply(
+            kind.clone(),
+            document.namespace(),
+            live?,
+            document.value.clone(),
+            options.take_over,
+        );
+        let mut change = change.in_tier(order.tiers[i]);
+        change.lines.extend(waits(&order, i, &documents));
+        changes.push(change);
+    }
+    // The preview shows them in the order in which they are written.
+    changes.sort_by_key(|c| c.tier);
+    let notes = order
+        .circular
+        .iter()
+        .map(|e| {
+            format!(
+                "{} and {} name each other; {} is made without waiting",
+                documents[e.after].label(),
+                documents[e.before].label(),
+                documents[e.after].label()
+            )
+        })
+        .collect();
+    Ok((changes, notes))
+}
+
+fn of_kind<'a>(documents: &'a [Document], kind: &'a str) -> impl Iterator<Item = &'a Document> {
+    documents.iter().filter(move |d| d.kind() == kind)
+}
+
+fn waits(order: &Order, at: usize, documents: &[Document]) -> Vec<Line> {
+    order
+        .edges
+        .iter()
+        .filter(|e| e.after == at)
+        .map(|e| {
+            Line::new(Level::Fact, "waits for", format!("{}: {}", documents[e.before].label(), e.evidence))
+        })
+        .collect()
+}
+
+/// Puts a document into its namespace.
+fn place(document: &mut Document, kind: &ApiKind, options: &Options<'_>) -> Result<(), ToolError> {
+    let place = document.place("/metadata/namespace");
+    let Some(metadata) = document.value.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return Ok(());
+    };
+    if !kind.namespaced {
+        metadata.shift_remove("namespace");
+        return Ok(());
+    }
+    let named = metadata.get("namespace").and_then(Value::as_str).unwrap_or("").to_string();
+    if named.is_empty() {
+        metadata.insert("namespace".into(), json!(options.namespace));
+    } else if let Some(only) = options.only.filter(|only| *only != named) {
+        return Err(ToolError::Invalid(format!(
+            "{place}: the manifest says namespace {named}, the request says {only}"
+        )));
+    }
+    // What only the API server writes is no part of a wish.
+    for own in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"] {
+        metadata.shift_remove(own);
+    }
+    Ok(())
+}
+
+/// The kind of each document as the cluster serves it, in the version that the document says.
+async fn kinds(cluster: &Cluster, documents: &[Document]) -> Result<Vec<ApiKind>, ToolError> {
+    let mut kinds = Vec::new();
+    let mut unknown = Vec::new();
+    for document in documents {
+        let (group, version) =
+            document.api_version().rsplit_once('/').unwrap_or(("", document.api_version()));
+        let kind = document.kind();
+        let known =
+            builtin_kinds().into_iter().find(|k| k.kind == kind && k.group == group && k.version == version);
+        let found = match known {
+            Some(kind) => Some(kind),
+            None => match defined(documents, group, version, kind) {
+                Some(kind) => Some(kind),
+                None => served(cluster, group, version, kind).await?,
+            },
+        };
+        match found {
+            Some(kind) => kinds.push(kind),
+            None => unknown.push(format!(
+                "{}: {} {kind} is not served by this cluster",
+                document.place("/apiVersion"),
+                document.api_version()
+            )),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(kinds);
+    }
+    Err(ToolError::Invalid(sanitize::clean(&unknown.join("\n"), true)))
+}
+
+/// A kind that one of the documents defines.
+fn defined(documents: &[Document], group: &str, version: &str, kind: &str) -> Option<ApiKind> {
+    let crd = of_kind(documents, "CustomResourceDefinition")
+        .map(|d| &d.value)
+        .find(|c| text(c, "/spec/group") == group && text(c, "/spec/names/kind") == kind)?;
+    Some(ApiKind {
+        group: group.into(),
+        version: version.into(),
+        kind: kind.into(),
+        plural: text(crd, "/spec/names/plural").into(),
+        singular: kind.to_lowercase(),
+        short_names: Vec::new(),
+        namespaced: text(crd, "/spec/scope") != "Cluster",
+    })
+}
+
+/// A kind as that very group and version serves it.
+async fn served(
+    cluster: &Cluster,
+    group: &str,
+    version: &str,
+    kind: &str,
+) -> Result<Option<ApiKind>, ToolError> {
+    let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let listed = match cluster.get(&path).await {
+        Ok(listed) => listed,
+        Err(ToolError::NotFound { .. }) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let found = crate::object::items(&listed, "/resources")
+        .iter()
+        .find(|r| text(r, "/kind") == kind && !text(r, "/name").contains('/'));
+    Ok(found.map(|r| ApiKind {
+        group: group.into(),
+        version: version.into(),
+        kind: kind.into(),
+        plural: text(r, "/name").into(),
+        singular: kind.to_lowercase(),
+        short_names: Vec::new(),
+        namespaced: r["namespaced"] == true,
+    }))
+}

@@ -1,0 +1,6 @@
+//! Manifests as people keep them: read from files, put in order, checked before the API server is asked.
+
+pub mod order;
+pub mod read;
+
+pub use read::Document;

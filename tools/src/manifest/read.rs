@@ -1,0 +1,323 @@
+//! Documents out of YAML and JSON: a text, a file, a folder. Everything that is wrong is said with file and line.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::ToolError;
+use crate::object::{is_object_name, items, text};
+use crate::sanitize;
+
+/// Larger files are no manifests that people wrote.
+const MAX_BYTES: u64 = 8 << 20;
+/// More documents than this are no one change.
+const MAX_DOCUMENTS: usize = 2000;
+
+/// One object of a manifest, and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// The file as it was named, or what the text came from.
+    pub source: String,
+    /// The line on which the document begins, counted from 1.
+    pub line: usize,
+    pub value: Value,
+    /// The document as it is written, to find lines in.
+    text: String,
+}
+
+impl Document {
+    pub fn kind(&self) -> &str {
+        text(&self.value, "/kind")
+    }
+
+    pub fn api_version(&self) -> &str {
+        text(&self.value, "/apiVersion")
+    }
+
+    pub fn name(&self) -> &str {
+        text(&self.value, "/metadata/name")
+    }
+
+    /// The namespace that the document itself names; empty when it names none.
+    pub fn namespace(&self) -> &str {
+        text(&self.value, "/metadata/namespace")
+    }
+
+    /// `deployment/backend`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.kind().to_lowercase(), self.name())
+    }
+
+    /// Where a field stands, as `file:line`: the line of the deepest key of the path that can be found in order; the
+    /// document's first line when none can.
+    pub fn place(&self, path: &str) -> String {
+        let mut found = 0;
+        let mut from = 0;
+        let lines: Vec<&str> = self.text.lines().collect();
+        for key in path.split(['/', '.']).filter(|k| !k.is_empty() && k.parse::<usize>().is_err()) {
+            let key = key.replace("~1", "/").replace("~0", "~");
+            let matches = |l: &&str| {
+                let l = l.trim_start().trim_start_matches("- ").trim_start_matches(['"', '\'', '{', ' ']);
+                l.strip_prefix(key.as_str())
+                    .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
+            };
+            match lines.iter().enumerate().skip(from).find(|(_, l)| matches(l)) {
+                Some((at, _)) => (found, from) = (at, at),
+                None => break,
+            }
+        }
+        format!("{}:{}", self.source, self.line + found)
+    }
+}
+
+/// The documents of a text; `source` is what it is called in messages.
+///
+/// # Errors
+/// [`ToolError::Invalid`] naming source and line for what is no manifest.
+pub fn parse(source: &str, whole: &str) -> Result<Vec<Document>, ToolError> {
+    let source = sanitize::line(source);
+    let mut documents = Vec::new();
+    for (line, text) in split(whole) {
+        if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
+            continue;
+        }
+        let value: Value = serde_saphyr::from_str(&text).map_err(|e| unreadable(&source, line, &text, &e))?;
+        if value.is_null() {
+            continue;
+        }
+        if text_of_kind(&value).ends_with("List") && value.get("items").is_some() {
+            for item in items(&value, "/items") {
+                let one = Document { source: source.clone(), line, value: item.clone(), text: text.clone() };
+                documents.push(checked(one)?);
+            }
+        } else {
+            // Comments before the first key belong to nobody.
+            let first = text
+                .lines()
+                .position(|l| !(l.trim().is_empty() || l.starts_with('#') || l.starts_with("---")))
+                .unwrap_or(0);
+            let own: String = text.lines().skip(first).collect::<Vec<_>>().join("\n");
+            documents.push(checked(Document {
+                source: source.clone(),
+                line: line + first,
+                value,
+                text: own,
+            })?);
+        }
+        if documents.len() > MAX_DOCUMENTS {
+            return Err(ToolError::Invalid(format!("{source}: more than {MAX_DOCUMENTS} objects")));
+        }
+    }
+    Ok(documents)
+}
+
+fn text_of_kind(value: &Value) -> &str {
+    text(value, "/kind")
+}
+
+/// The documents of a YAML stream with the line on which each begins. A `---` at the beginning of a line ends a document
+/// wherever it stands.
+fn split(whole: &str) -> Vec<(usize, String)> {
+    let mut parts: Vec<(usize, String)> = vec![(1, String::new())];
+    for (i, line) in whole.trim_start_matches('\u{feff}').lines().enumerate() {
+        let marker = line.trim_end();
+        if marker == "---" || marker.starts_with("--- #") {
+            parts.push((i + 2, String::new()));
+        } else if marker == "..." {
+            continue;
+        } else if let Some(last) = parts.last_mut() {
+            last.1.push_str(line);
+            last.1.push('\n');
+        }
+    }
+    parts
+}
+
+fn unreadable(source: &str, first: usize, text: &str, error: &serde_saphyr::Error) -> ToolError {
+    if let Some(at) = text.lines().position(|l| l.contains("{{")) {
+        return ToolError::Invalid(format!(
+            "{source}:{}: this is a template, not a manifest. For a Helm chart, give the chart's folder",
+            first + at
+        ));
+    }
+    let line = error.location().map_or(first, |l| first + (l.line() as usize).saturating_sub(1));
+    let message = error.to_string();
+    // The library draws the place; the line says it.
+    let said = message.lines().next().unwrap_or("").trim_start_matches("error: ");
+    ToolError::Invalid(format!("{source}:{line}: is not YAML: {}", sanitize::line(said)))
+}
+
+/// A document must say what it is.
+fn checked(document: Document) -> Result<Document, ToolError> {
+    let place = format!("{}:{}", document.source, document.line);
+    let invalid = |why: String| Err(ToolError::Invalid(format!("{place}: {why}")));
+    if !document.value.is_object() {
+        return invalid("a manifest is a map with apiVersion, kind and metadata".into());
+    }
+    for field in ["apiVersion", "kind"] {
+        if text(&document.value, &format!("/{field}")).is_empty() {
+            return invalid(format!("there is no {field}: this is no Kubernetes object"));
+        }
+    }
+    if document.value.pointer("/metadata/generateName").is_some() && document.name().is_empty() {
+        return invalid(format!(
+            "{} has a generateName: what is applied needs a name, or the next apply makes another one",
+            document.kind()
+        ));
+    }
+    if document.name().is_empty() {
+        return invalid(format!("{} has no metadata.name", sanitize::line(document.kind())));
+    }
+    if !is_object_name(document.name()) {
+        return invalid(format!("`{}` cannot be a name", sanitize::line(document.name())));
+    }
+    if !document.namespace().is_empty() && !is_object_name(document.namespace()) {
+        return invalid(format!("`{}` cannot be a namespace", sanitize::line(document.namespace())));
+    }
+    Ok(document)
+}
+
+/// The documents of a file, or of the YAML and JSON files of a folder and its subfolders, by name. Hidden files, charts
+/// and kustomizations below the folder are left alone.
+///
+/// # Errors
+/// [`ToolError::Invalid`] naming file and line; also for two documents that are one object.
+pub fn read(path: &Path) -> Result<Vec<Document>, ToolError> {
+    let shown = sanitize::line(&path.display().to_string());
+    let files = if path.is_dir() {
+        let mut files = Vec::new();
+        walk(path, &mut files, 0)?;
+        if files.is_empty() {
+            return Err(ToolError::Invalid(format!(
+                "{shown}: the folder holds no .yaml, .yml or .json file"
+            )));
+        }
+        files
+    } else {
+        vec![path.to_path_buf()]
+    };
+    let mut documents = Vec::new();
+    for file in files {
+        let shown = sanitize::line(&file.display().to_string());
+        let unusable = |why: String| ToolError::Invalid(format!("{shown}: {why}"));
+        let meta = std::fs::metadata(&file).map_err(|e| unusable(format!("cannot be read: {e}")))?;
+        if !meta.is_file() {
+            return Err(unusable("is neither a file nor a folder".into()));
+        }
+        if meta.len() > MAX_BYTES {
+            return Err(unusable(format!("is larger than {} MiB", MAX_BYTES >> 20)));
+        }
+        let bytes = std::fs::read(&file).map_err(|e| unusable(format!("cannot be read: {e}")))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|e| unusable(format!("is not UTF-8 text (byte {})", e.utf8_error().valid_up_to())))?;
+        documents.extend(parse(&file.display().to_string(), &text)?);
+    }
+    if documents.is_empty() {
+        return Err(ToolError::Invalid(format!("{shown}: there is no object in it")));
+    }
+    once(&documents)?;
+    Ok(documents)
+}
+
+/// No object may be there twice: which of the two is meant cannot be known.
+///
+/// # Errors
+/// [`ToolError::Invalid`] naming both places.
+pub fn once(documents: &[Document]) -> Result<(), ToolError> {
+    let mut seen: BTreeMap<(String, String, String), String> = BTreeMap::new();
+    for d in documents {
+        let group = d.api_version().split_once('/').map_or("", |(g, _)| g);
+        let key = (format!("{group}/{}", d.kind()), d.namespace().to_string(), d.name().to_string());
+        let place = format!("{}:{}", d.source, d.line);
+        if let Some(first) = seen.insert(key, place.clone()) {
+            return Err(ToolError::Invalid(format!("{place}: {} is in {first} already", d.label())));
+        }
+    }
+    Ok(())
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<(), ToolError> {
+    let unusable =
+        |e: std::io::Error| ToolError::Invalid(format!("{}: cannot be read: {e}", folder.display()));
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).map_err(unusable)?.flatten().map(|e| e.path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            let special = ["Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization"];
+            if depth < 8 && !special.iter().any(|f| path.join(f).exists()) {
+                walk(&path, files, depth + 1)?;
+            }
+        } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_know_where_they_stand() {
+        let text = "# first\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n---\n\n---\n# b\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\ndata:\n  key: x\n";
+        let found = parse("all.yaml", text).unwrap();
+        assert_eq!(found.iter().map(|d| (d.line, d.name())).collect::<Vec<_>>(), [(2, "a"), (10, "b")]);
+        assert_eq!(found[1].place("/data/key"), "all.yaml:15");
+        assert_eq!(found[1].place("/spec/nothing"), "all.yaml:10");
+    }
+
+    #[test]
+    fn lists_and_json_are_manifests_too() {
+        let list = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}]}"#;
+        assert_eq!(parse("x.json", list).unwrap()[0].label(), "secret/s");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        for (text, says) in [
+            ("a: [1\nb: 2", "x.yaml:"),
+            ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  name: b\n", "x.yaml:5"),
+            ("apiVersion: v1\nkind: Pod\nmetadata: {}\n", "no metadata.name"),
+            ("kind: Pod\nmetadata: {name: a}\n", "no apiVersion"),
+            ("apiVersion: v1\nkind: Pod\nmetadata:\n  generateName: a-\n", "generateName"),
+            (
+                "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ .Release.Name }}-x\n",
+                "x.yaml:4: this is a template",
+            ),
+            ("- 1\n- 2\n", "a manifest is a map"),
+            ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a/b\n", "cannot be a name"),
+        ] {
+            let error = parse("x.yaml", text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn folders_are_read_in_order_and_twice_is_once_too_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let cm = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n");
+        write("b.yaml", &cm("b"));
+        write("a/a.yml", &cm("a"));
+        write("chart/Chart.yaml", "name: x");
+        write("chart/x.yaml", "not: read");
+        write("notes.txt", "nothing");
+        let names: Vec<String> = read(folder.path()).unwrap().iter().map(Document::label).collect();
+        assert_eq!(names, ["configmap/a", "configmap/b"]);
+        write("c.yaml", &cm("a"));
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("c.yaml:1: configmap/a is in") && error.contains("a.yml:1"), "{error}");
+        assert!(read(&folder.path().join("none.yaml")).unwrap_err().to_string().contains("cannot be read"));
+    }
+}
