@@ -7,6 +7,7 @@ mod approval;
 mod documents;
 mod faults;
 mod preview;
+mod queries;
 mod real;
 mod rollouts;
 mod secrets;

@@ -1,9 +1,11 @@
 //! Every tool that kai has: one file and one line each.
 
 mod apply;
+mod can_i;
 mod changes;
 mod deploy;
 mod events;
+mod explain;
 mod get;
 mod logs;
 mod rollout;
@@ -28,6 +30,8 @@ pub static TOOLS: &[Tool] = &[
     query::<events::Events>(),
     query::<rollout_status::RolloutStatus>(),
     query::<changes::Changes>(),
+    query::<explain::Explain>(),
+    query::<can_i::CanI>(),
 ];
 
 /// The tool of that name.

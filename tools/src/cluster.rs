@@ -1,6 +1,7 @@
 //! A connection to one cluster as one user: the private client, the context and the namespace.
 
 mod connect;
+mod discover;
 mod guard;
 pub mod read;
 pub mod resolve;
@@ -16,7 +17,7 @@ use tokio::sync::OnceCell;
 pub use connect::{ConnectOptions, contexts};
 
 use crate::error::ToolError;
-use crate::object::{ApiKind, text};
+use crate::object::text;
 
 /// A connection, which reads and does not write. Neither its client nor the writer can be had:
 ///
@@ -47,7 +48,7 @@ struct Inner {
     namespace: String,
     server: String,
     read_only: bool,
-    kinds: OnceCell<Vec<ApiKind>>,
+    kinds: discover::Kinds,
     identity: OnceCell<Identity>,
 }
 

@@ -3,6 +3,7 @@
 mod fetch;
 mod images;
 mod rows;
+mod selector;
 mod show;
 mod state;
 
@@ -29,7 +30,7 @@ pub struct Get {
     pub namespace: Option<String>,
     /// Look in every namespace.
     pub all_namespaces: Option<bool>,
-    /// Label selector, such as `app=web,tier!=db`.
+    /// Labels or fields, such as `app=web,tier!=db` or `spec.nodeName=n1`.
     pub selector: Option<String>,
     pub only: Option<Only>,
     pub output: Option<Output>,
@@ -99,7 +100,8 @@ impl Query for Get {
         }
         let wide = self.all_namespaces == Some(true) || self.namespace.as_deref() == Some("*");
         let namespace = if wide { None } else { Some(cluster.namespace_or(self.namespace.as_deref())?) };
-        let fetch = fetch::Fetch { cluster, query: &self, namespace, now: context.now };
+        let chosen = selector::of(self.selector.as_deref(), self.name.as_deref());
+        let fetch = fetch::Fetch { cluster, query: &self, chosen, namespace, now: context.now };
         let mut found = Vec::new();
         let mut refused = Vec::new();
         for outcome in futures::future::join_all(kinds.iter().map(|kind| fetch.kind(kind))).await {

@@ -1,4 +1,4 @@
-//! The last gate before the network: reads from a closed list, self-reviews, dry runs, and writes that carry a permit
+//! The last gate before the network: reads from a closed list, reviews that store nothing, dry runs, and writes that carry a permit
 //! for exactly those bytes. Whatever a tool, a model or a mistake above asks for, nothing else leaves.
 
 use std::sync::Arc;
@@ -98,7 +98,7 @@ fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, S
             Err(stop(&request, "not on the list of reads"))
         };
     }
-    if request.method() == Method::POST && is_self_review(request.uri().path()) {
+    if request.method() == Method::POST && is_review(request.uri().path()) {
         return Ok(request);
     }
     if read_only {
@@ -144,11 +144,13 @@ fn is_dry_delete(body: &[u8]) -> bool {
     options["kind"] == "DeleteOptions" && options["dryRun"] == serde_json::json!(["All"])
 }
 
-fn is_self_review(path: &str) -> bool {
+/// Questions of who somebody is and what they may do: answered and forgotten.
+fn is_review(path: &str) -> bool {
     matches!(
         path,
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             | "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+            | "/apis/authorization.k8s.io/v1/subjectaccessreviews"
             | "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     )
 }
@@ -281,11 +283,23 @@ mod tests {
     }
 
     #[test]
-    fn self_reviews_pass_and_other_reviews_do_not() {
-        assert!(
-            check(request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), true).is_ok()
-        );
-        assert!(check(request("POST", "/apis/authentication.k8s.io/v1/tokenreviews"), false).is_err());
-        assert!(check(request("POST", "/api/v1/namespaces/t/serviceaccounts/x/token"), false).is_err());
+    fn reviews_that_store_nothing_pass_and_others_do_not() {
+        for ok in [
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        ] {
+            assert!(check(request("POST", ok), true).is_ok(), "{ok}");
+            assert!(check(request("PUT", ok), false).is_err(), "{ok}");
+        }
+        for bad in [
+            "/apis/authentication.k8s.io/v1/tokenreviews",
+            "/api/v1/namespaces/t/serviceaccounts/x/token",
+            "/apis/authorization.k8s.io/v1/namespaces/t/localsubjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews/x",
+            "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews",
+        ] {
+            assert!(check(request("POST", bad), false).is_err(), "{bad}");
+        }
     }
 }

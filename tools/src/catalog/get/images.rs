@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::object::{items, number, text};
 
@@ -16,13 +16,14 @@ pub(super) struct Use {
     pub by: BTreeSet<String>,
 }
 
+/// Where the pod spec stands in an object.
+const SPECS: [&str; 3] = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
+
 /// The images of objects of one kind: pods, or what has a pod template.
 pub(super) fn of(kind: &str, objects: &[Value]) -> Images {
     let mut images = Images::new();
     for object in objects {
-        let spec = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"]
-            .iter()
-            .find_map(|p| object.pointer(p).filter(|s| s.get("containers").is_some()));
+        let spec = SPECS.iter().find_map(|p| object.pointer(p).filter(|s| s.get("containers").is_some()));
         let Some(spec) = spec else { continue };
         let (pods, user) = match kind {
             "pod" => (1, user_of_pod(object)),
@@ -41,6 +42,25 @@ pub(super) fn of(kind: &str, objects: &[Value]) -> Images {
         }
     }
     images
+}
+
+/// The part of an object that [`of`] looks at: there may be thousands.
+pub(super) fn what_it_takes(object: &Value) -> Value {
+    let mut out = json!({"metadata": {
+        "name": text(object, "/metadata/name"),
+        "labels": object.pointer("/metadata/labels"),
+        "ownerReferences": object.pointer("/metadata/ownerReferences"),
+    }, "status": object.get("status").map(|s| {
+        json!({"replicas": s.get("replicas"), "currentNumberScheduled": s.get("currentNumberScheduled"), "active": s.get("active")})
+    })});
+    let images = |at: &str| -> Vec<Value> {
+        items(object, at).iter().map(|c| json!({"image": text(c, "/image")})).collect()
+    };
+    if let Some(spec) = SPECS.iter().find(|s| object.pointer(&format!("{s}/containers")).is_some()) {
+        let (main, init) = (format!("{spec}/containers"), format!("{spec}/initContainers"));
+        out["spec"] = json!({"containers": images(&main), "initContainers": images(&init)});
+    }
+    out
 }
 
 fn pods_of(object: &Value) -> i64 {
@@ -78,7 +98,7 @@ mod tests {
             "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d9f", "controller": true}]},
             "spec": {"containers": [{"image": "web:2"}, {"image": "web:2"}], "initContainers": [{"image": "init:1"}]}})
         };
-        let images = of("pod", &[pod("web-7d9f-a"), pod("web-7d9f-b")]);
+        let images = of("pod", &[pod("web-7d9f-a"), what_it_takes(&pod("web-7d9f-b"))]);
         assert_eq!(images["web:2"].pods, 2);
         assert_eq!(images["web:2"].by.iter().collect::<Vec<_>>(), ["deployment/web"]);
         assert_eq!(images["init:1"].pods, 2);
@@ -91,9 +111,10 @@ mod tests {
             json!({"metadata": {"name": "idle"}, "spec": {"template": {"spec": {"containers": [{"image": "web:2"}]}}}, "status": {}}),
         ];
         let images = of("deployment", &objects);
+        assert_eq!(of("deployment", &objects.clone().map(|o| what_it_takes(&o))), images);
         assert_eq!(images["web:2"].pods, 3);
         assert_eq!(images["web:2"].by.len(), 2);
         let cron = json!({"metadata": {"name": "c"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"image": "j:1"}]}}}}}});
-        assert_eq!(of("cronjob", &[cron])["j:1"].pods, 0);
+        assert_eq!(of("cronjob", &[what_it_takes(&cron)])["j:1"].pods, 0);
     }
 }
