@@ -5,6 +5,7 @@
 mod approval;
 mod documents;
 mod faults;
+mod operate;
 mod preview;
 mod real;
 mod rollouts;

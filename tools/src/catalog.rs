@@ -1,6 +1,7 @@
 //! Every tool that kai has: one file and one line each.
 
 mod changes;
+mod delete;
 mod events;
 mod get;
 mod logs;
@@ -18,6 +19,7 @@ use crate::tool::{Tool, action, query};
 pub static TOOLS: &[Tool] = &[
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<delete::Delete>(),
     action::<undo::Undo>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
