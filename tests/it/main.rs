@@ -6,6 +6,7 @@ mod apply;
 mod approval;
 mod documents;
 mod faults;
+mod operate;
 mod preview;
 mod queries;
 mod real;

@@ -3,6 +3,7 @@
 mod apply;
 mod can_i;
 mod changes;
+mod delete;
 mod deploy;
 mod events;
 mod explain;
@@ -24,6 +25,7 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<delete::Delete>(),
     action::<undo::Undo>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
