@@ -4,6 +4,7 @@
 
 mod approval;
 mod documents;
+mod drain;
 mod faults;
 mod operate;
 mod preview;

@@ -5,6 +5,7 @@ mod delete;
 mod events;
 mod get;
 mod logs;
+mod node;
 mod rollout;
 mod rollout_status;
 mod scale;
@@ -19,6 +20,7 @@ use crate::tool::{Tool, action, query};
 pub static TOOLS: &[Tool] = &[
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<node::Node>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),
     query::<get::Get>(),
