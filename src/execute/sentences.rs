@@ -1,5 +1,7 @@
 //! What to tell a person about a plan that was applied: what was done, what was not, and how to go on.
 
+mod drain;
+
 use kai_tools::cluster::wait::Verdict;
 use kai_tools::journal::StepOutcome;
 use kai_tools::object::ObjectRef;
@@ -15,6 +17,10 @@ const AT_LENGTH: usize = 3;
 
 /// The sentences, in the order in which they matter.
 pub(super) fn applied_sentences(applied: &Applied) -> Vec<String> {
+    if applied_status(applied) != ExitStatus::Done && applied.view.steps.iter().any(|s| s.verb == Verb::Evict)
+    {
+        return drain::sentences(applied);
+    }
     let done: Vec<&StepResult> = with(applied, StepOutcome::Done);
     let mut said = Vec::new();
     if applied_status(applied) == ExitStatus::Done {
@@ -94,13 +100,6 @@ fn not_done(applied: &Applied) -> Vec<String> {
 fn going_on(applied: &Applied, done: &[&StepResult]) -> Vec<String> {
     let mut said = Vec::new();
     let partly = !done.is_empty() && done.len() < applied.steps.len();
-    if let Some(node) = drained(applied).filter(|_| done.len() < applied.steps.len() && !done.is_empty()) {
-        said.push(format!(
-            "{node} stays cordoned: no new pods come to it. Go on: kai \"drain {}\". Go back: kai \"uncordon {}\".",
-            node.name, node.name
-        ));
-        return said;
-    }
     if partly {
         said.push("Go on: ask again, and kai plans what is left.".into());
     }
@@ -116,12 +115,6 @@ fn going_on(applied: &Applied, done: &[&StepResult]) -> Vec<String> {
         (_, m) => said.push(format!("Take it back, but for {m} of them, with: kai undo {id}")),
     }
     said
-}
-
-/// The node that a plan empties.
-fn drained(applied: &Applied) -> Option<&ObjectRef> {
-    let evicts = applied.view.steps.iter().any(|s| s.verb == Verb::Evict);
-    applied.view.steps.iter().map(|s| &s.object).find(|o| evicts && o.kind == "node")
 }
 
 fn verdict_sentences(object: &ObjectRef, verdict: Option<&Verdict>) -> Vec<String> {

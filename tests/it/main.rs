@@ -5,6 +5,7 @@
 mod apply;
 mod approval;
 mod documents;
+mod drain;
 mod faults;
 mod operate;
 mod preview;

@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod get;
 mod logs;
+mod node;
 mod rollout;
 mod rollout_status;
 mod scale;
@@ -25,6 +26,7 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<node::Node>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),
     query::<get::Get>(),

@@ -1,5 +1,6 @@
 //! What would change, as data. A plan does nothing and promises nothing: `review` previews it, asks, and writes.
 
+pub(crate) mod drain;
 pub(crate) mod remake;
 
 use serde_json::{Value, json};

@@ -6,10 +6,14 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
 
+use serde_json::Value;
+
 use super::{Event, Run, Sent, send};
+use crate::cluster::read::Listing;
 use crate::cluster::wait::{State, Verdict, gone};
 use crate::journal::StepOutcome;
-use crate::object::{number, text};
+use crate::object::{builtin, number, text};
+use crate::plan::drain::{Place, place};
 
 /// How long pods that a budget holds are asked again, counted from the last pod that left.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,6 +42,9 @@ struct Drain {
 impl Run<'_> {
     /// Asks these pods to leave and waits until they are gone, a budget holds them for too long, or the person stops.
     pub(super) async fn evict(&mut self, pods: &[usize]) {
+        if pods.is_empty() {
+            return;
+        }
         let mut drain = Drain { of: pods.len(), waiting: pods.to_vec(), ..Drain::default() };
         let mut progress = Instant::now();
         let mut asked = None::<Instant>;
@@ -62,6 +69,29 @@ impl Run<'_> {
         }
         for (index, sent) in drain.held {
             self.end(index, sent);
+        }
+        if !self.halted && !self.stop.is_set() {
+            self.look_at_node().await;
+        }
+    }
+
+    /// Pods that came to the node between the preview and the cordon were not agreed to: they are told, not evicted.
+    async fn look_at_node(&mut self) {
+        let cordon = |step: &super::Step| {
+            step.change.kind.kind == "Node" && step.change.after.pointer("/spec/unschedulable").is_some()
+        };
+        let Some(index) = self.steps.iter().position(cordon) else { return };
+        let object = self.steps[index].change.object.clone();
+        let fields = Some(format!("spec.nodeName={}", object.name));
+        let what = Listing { fields, ..Listing::default() };
+        let late: Vec<String> = match self.cluster.list(&builtin("pod"), None, &what).await {
+            Ok(listed) => listed.items.iter().filter(|pod| place(pod) == Place::Moves).map(named).collect(),
+            Err(e) => return self.verdict(index, Verdict::Unseen { error: e.to_string() }),
+        };
+        if !late.is_empty() {
+            let waiting_for = format!("pods that came after the preview: {}", late.join(", "));
+            let waiting_for = crate::sanitize::line(&waiting_for);
+            self.verdict(index, Verdict::NotYet { ready: 0, desired: 0, waiting_for });
         }
     }
 
@@ -134,4 +164,8 @@ impl Run<'_> {
         }
         drain.leaving.len() < before
     }
+}
+
+fn named(pod: &Value) -> String {
+    format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"))
 }
