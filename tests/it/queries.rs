@@ -4,6 +4,7 @@ mod can_i;
 mod explain;
 mod get;
 mod logs;
+mod usage;
 
 use serde_json::{Value, json};
 
@@ -26,24 +27,27 @@ fn said(answer: &Value) -> String {
 
 /// Objects by their names, made many at a time.
 fn create_many(path: &str, objects: Vec<Value>) {
-    use futures::{StreamExt, TryStreamExt};
+    use futures::StreamExt;
     let admin = cluster().admin().unwrap();
     let client = admin.client().unwrap();
     let url = format!("{}{path}", admin.server);
     let create = |object: Value| {
         let request = client.post(&url).json(&object);
-        async move { request.send().await?.error_for_status().map(drop) }
+        async move {
+            let answer = request.send().await.unwrap();
+            let status = answer.status();
+            assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+        }
     };
-    let all = futures::stream::iter(objects).map(create).buffer_unordered(64).try_collect::<Vec<()>>();
-    tokio::runtime::Runtime::new().unwrap().block_on(all).unwrap();
+    let all = futures::stream::iter(objects).map(create).buffer_unordered(64).collect::<Vec<()>>();
+    tokio::runtime::Runtime::new().unwrap().block_on(all);
 }
 
 /// A type of objects of a group of its own, with what the API server prints of them.
 fn define(group: &str, plural: &str, kind: &str, schema: &Value, columns: &Value) {
     let object = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{plural}.{group}"),
-            "annotations": {"api-approved.kubernetes.io": "https://example.com, for tests"}},
+        "metadata": {"name": format!("{plural}.{group}")},
         "spec": {"group": group, "scope": "Namespaced",
             "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
             "versions": [{"name": "v1", "served": true, "storage": true,

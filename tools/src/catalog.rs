@@ -14,6 +14,7 @@ mod rollout;
 mod rollout_status;
 mod scale;
 mod undo;
+mod usage;
 
 pub use changes::Changes;
 pub use undo::{last_undoable, was_applied};
@@ -34,6 +35,7 @@ pub static TOOLS: &[Tool] = &[
     query::<events::Events>(),
     query::<rollout_status::RolloutStatus>(),
     query::<changes::Changes>(),
+    query::<usage::Usage>(),
     query::<explain::Explain>(),
     query::<can_i::CanI>(),
 ];

@@ -3,6 +3,7 @@
 mod connect;
 mod discover;
 mod guard;
+pub mod pods;
 pub mod read;
 pub mod resolve;
 pub mod wait;

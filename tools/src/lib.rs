@@ -16,6 +16,7 @@ pub mod policy;
 pub mod quantity;
 pub mod redact;
 pub mod report;
+pub mod resources;
 pub mod review;
 pub mod sanitize;
 pub mod store;

@@ -148,4 +148,15 @@ fn five_thousand_pods_are_told_as_fifty_are() {
     let images = call(&world, "get", &json!({"kind": "pods", "output": "images"}));
     assert_eq!(images["data"]["lists"][0]["items"][0]["pods"], 5000);
     world.kai(&["call", "get", r#"{"kind": "pods"}"#]).ends(0).says("4900 more");
+    let usage = call(&world, "usage", &json!({}));
+    assert!(
+        said(&usage)
+            .starts_with(&format!("5000 pods in {} request 50 CPU and 78.1Gi memory.", world.namespace)),
+        "{}",
+        said(&usage)
+    );
+    assert_eq!(usage["data"]["items"].as_array().unwrap().len(), 20);
+    world.kubectl(&["create", "service", "clusterip", "many", "--tcp=80"]);
+    let logs = call(&world, "logs", &json!({"workload": "service/many"}));
+    assert!(said(&logs).contains("4990 more pods were not read"), "{}", said(&logs));
 }

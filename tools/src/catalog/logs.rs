@@ -9,16 +9,15 @@ mod tell;
 use futures::stream::{self, StreamExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::choose::Choice;
 use self::fold::Line;
 use self::narrow::{Pattern, Window};
 use crate::cluster::Cluster;
-use crate::cluster::read::{Listing, encode};
-use crate::cluster::resolve::Resolved;
+use crate::cluster::read::encode;
 use crate::error::ToolError;
-use crate::object::{builtin, items, selector_query, text};
+use crate::object::{builtin, text};
 use crate::report::Report;
 use crate::tool::{Context, Query};
 
@@ -46,8 +45,6 @@ pub struct Logs {
 
 /// Most pods that are read.
 const MOST_PODS: usize = 10;
-/// Most pods that are chosen from.
-const MOST_SEEN: usize = 20_000;
 /// Lines of a pod: usual, most, and looked through for a `grep` or an `until`.
 const USUAL_LINES: usize = 50;
 const MOST_LINES: usize = 500;
@@ -76,8 +73,8 @@ impl Query for Logs {
         let window = Window::of(self.since.as_deref(), self.until.as_deref(), context.now)?;
         let pattern = self.grep.as_deref().map(Pattern::of).transpose()?;
         let namespace = cluster.namespace_or(self.namespace.as_deref())?;
-        let target = self.target(cluster, namespace).await?;
-        let pods = pods(cluster, &target).await?;
+        let target = cluster.workload_or_pod(&self.workload, namespace).await?;
+        let pods = cluster.pods_of(&target, Some(choose::what_it_takes)).await?;
         let (chosen, left_out) = choose::pods(pods, MOST_PODS);
         let previous = self.previous == Some(true);
         let mut asked = Vec::new();
@@ -97,23 +94,6 @@ impl Query for Logs {
 }
 
 impl Logs {
-    /// What is meant: a workload, else a pod, Job or CronJob of exactly that name.
-    async fn target(&self, cluster: &Cluster, namespace: &str) -> Result<Resolved, ToolError> {
-        let missing = match cluster.workload(&self.workload, namespace).await {
-            Err(e @ ToolError::NotFound { .. }) if !self.workload.contains('/') => e,
-            other => return other,
-        };
-        for kind in ["pod", "job", "cronjob"] {
-            let said = format!("{kind}/{}", self.workload.trim());
-            if let Ok(found) = cluster.workload(&said, namespace).await
-                && found.object.name == self.workload.trim()
-            {
-                return Ok(found);
-            }
-        }
-        Err(missing)
-    }
-
     fn tail(&self) -> usize {
         self.tail.map_or(USUAL_LINES, |t| t as usize).clamp(1, MOST_LINES)
     }
@@ -166,38 +146,6 @@ impl Logs {
         };
         Ok(Heard { pod: name, short: choose::short_name(&pod), choice, log, partly })
     }
-}
-
-/// The pods of what was named: itself, or what its selector picks. A CronJob's are those of its newest Job.
-async fn pods(cluster: &Cluster, target: &Resolved) -> Result<Vec<Value>, ToolError> {
-    let namespace = &target.object.namespace;
-    let mut selector = target.live.pointer("/spec/selector").cloned();
-    match target.kind.kind.as_str() {
-        "Pod" => return Ok(vec![target.live.clone()]),
-        // A Service's selector is labels alone.
-        "Service" | "ReplicationController" => {
-            selector = selector.map(|labels| json!({"matchLabels": labels}))
-        }
-        "CronJob" => {
-            let uid = text(&target.live, "/metadata/uid");
-            let jobs = cluster.all(&builtin("job"), namespace).await?;
-            let own = jobs
-                .iter()
-                .filter(|j| items(j, "/metadata/ownerReferences").iter().any(|o| text(o, "/uid") == uid));
-            let newest = own.max_by_key(|j| text(j, "/metadata/creationTimestamp"));
-            selector = newest.and_then(|j| j.pointer("/spec/selector").cloned());
-            if selector.is_none() {
-                return Ok(Vec::new());
-            }
-        }
-        _ => {}
-    }
-    let Some(selector) = selector.map(|s| selector_query(&s)).filter(|s| !s.is_empty()) else {
-        return Err(ToolError::Invalid(format!("{} runs no pods: name a workload or pod/x", target.object)));
-    };
-    let keep: Option<fn(&Value) -> Value> = Some(choose::what_it_takes);
-    let what = Listing { labels: Some(selector), limit: Some(MOST_SEEN), keep, ..Listing::default() };
-    Ok(cluster.list(&builtin("pod"), Some(namespace), &what).await?.items)
 }
 
 #[cfg(test)]

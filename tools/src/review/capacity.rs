@@ -8,6 +8,7 @@ use super::{Level, Line};
 use crate::object::{items, selects, text};
 use crate::plan::Change;
 use crate::quantity::{milli, show_bytes, show_cpu, whole};
+use crate::resources;
 
 /// What one pod asks for: CPU in millicores, memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,38 +17,30 @@ pub(super) struct Request {
     pub memory: i128,
 }
 
-/// What a pod spec requests: the sum of its containers, or the largest init container where that is more, plus overhead.
+/// What a pod spec requests; what is not set is nothing.
 pub(super) fn requested(spec: &Value) -> Request {
-    let of = |container: &Value, name: &str| {
-        container
-            .pointer("/resources/requests")
-            .and_then(|r| r.get(name))
-            .and_then(Value::as_str)
-            .map(str::to_string)
-    };
-    let cpu = |c: &Value| of(c, "cpu").and_then(|q| milli(&q)).unwrap_or(0);
-    let memory = |c: &Value| of(c, "memory").and_then(|q| whole(&q)).unwrap_or(0);
-    let sum = |f: &dyn Fn(&Value) -> i128| items(spec, "/containers").iter().map(f).sum::<i128>();
-    let most = |f: &dyn Fn(&Value) -> i128| items(spec, "/initContainers").iter().map(f).max().unwrap_or(0);
-    Request {
-        cpu: sum(&cpu).max(most(&cpu)) + milli(text(spec, "/overhead/cpu")).unwrap_or(0),
-        memory: sum(&memory).max(most(&memory)) + whole(text(spec, "/overhead/memory")).unwrap_or(0),
-    }
+    let requests = resources::requests(spec);
+    Request { cpu: requests.cpu.unwrap_or(0), memory: requests.memory.unwrap_or(0) }
 }
 
 /// The part of a pod that [`fit`] looks at: where it is, and what it requests.
 pub(crate) fn what_a_pod_takes(pod: &Value) -> Value {
-    let requests = |list: &str| -> Vec<Value> {
-        items(pod, list)
+    let requests =
+        |list: &str| -> Vec<Value> {
+            items(pod, list)
             .iter()
-            .map(|c| json!({"resources": {"requests": c.pointer("/resources/requests").cloned().unwrap_or_default()}}))
+            .map(|c| json!({
+                "restartPolicy": text(c, "/restartPolicy"),
+                "resources": {"requests": c.pointer("/resources/requests").cloned().unwrap_or_default()},
+            }))
             .collect()
-    };
+        };
     json!({"spec": {
         "nodeName": text(pod, "/spec/nodeName"),
         "containers": requests("/spec/containers"),
         "initContainers": requests("/spec/initContainers"),
         "overhead": pod.pointer("/spec/overhead").cloned().unwrap_or_default(),
+        "resources": pod.pointer("/spec/resources").cloned().unwrap_or_default(),
     }})
 }
 

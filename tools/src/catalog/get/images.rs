@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::object::{items, number, text};
+use crate::object::{controller_of_pod, items, number, text};
 
 /// By image: how many pods have it, and what uses it.
 pub(super) type Images = BTreeMap<String, Use>;
@@ -26,7 +26,7 @@ pub(super) fn of(kind: &str, objects: &[Value]) -> Images {
         let spec = SPECS.iter().find_map(|p| object.pointer(p).filter(|s| s.get("containers").is_some()));
         let Some(spec) = spec else { continue };
         let (pods, user) = match kind {
-            "pod" => (1, user_of_pod(object)),
+            "pod" => (1, controller_of_pod(object)),
             _ => (pods_of(object), format!("{kind}/{}", text(object, "/metadata/name"))),
         };
         let own: BTreeSet<&str> = ["/containers", "/initContainers"]
@@ -68,21 +68,6 @@ fn pods_of(object: &Value) -> i64 {
         .iter()
         .find_map(|p| number(object, p))
         .unwrap_or(0)
-}
-
-/// The controller of a pod; of a ReplicaSet's pod, the Deployment, whose name is the ReplicaSet's without its hash.
-fn user_of_pod(pod: &Value) -> String {
-    let Some(owner) =
-        items(pod, "/metadata/ownerReferences").iter().find(|o| o.get("controller") == Some(&true.into()))
-    else {
-        return format!("pod/{}", text(pod, "/metadata/name"));
-    };
-    let (kind, name) = (text(owner, "/kind").to_lowercase(), text(owner, "/name"));
-    let hash = text(pod, "/metadata/labels/pod-template-hash");
-    match name.strip_suffix(hash).and_then(|n| n.strip_suffix('-')) {
-        Some(deployment) if kind == "replicaset" && !hash.is_empty() => format!("deployment/{deployment}"),
-        _ => format!("{kind}/{name}"),
-    }
 }
 
 #[cfg(test)]

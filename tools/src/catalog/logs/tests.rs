@@ -1,6 +1,9 @@
 //! What `logs` reports of what it read.
 
+use serde_json::json;
+
 use super::*;
+use crate::cluster::resolve::Resolved;
 
 fn target(replicas: i64) -> Resolved {
     let kind = builtin("deployment");
