@@ -156,6 +156,9 @@ fn past(title: &str) -> String {
     let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
     let done = match verb {
         "Apply" => "Applied",
+        "Install" => "Installed",
+        "Upgrade" => "Upgraded",
+        "Uninstall" => "Uninstalled",
         "Deploy" => "Deployed",
         "Update" => "Updated",
         "Scale" => "Scaled",

@@ -7,6 +7,7 @@ mod approval;
 mod documents;
 mod drain;
 mod faults;
+mod helm;
 mod operate;
 mod preview;
 mod queries;

@@ -8,8 +8,10 @@ mod deploy;
 mod events;
 mod explain;
 mod get;
+mod helm;
 mod logs;
 mod node;
+mod release;
 mod rollout;
 mod rollout_status;
 mod scale;
@@ -29,11 +31,13 @@ pub static TOOLS: &[Tool] = &[
     action::<rollout::Rollout>(),
     action::<node::Node>(),
     action::<delete::Delete>(),
+    action::<release::Release>(),
     action::<undo::Undo>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
     query::<events::Events>(),
     query::<rollout_status::RolloutStatus>(),
+    query::<helm::Helm>(),
     query::<changes::Changes>(),
     query::<usage::Usage>(),
     query::<explain::Explain>(),

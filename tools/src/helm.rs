@@ -2,6 +2,7 @@
 //! what kai did, and kai with what `helm` did.
 
 mod chart;
+pub mod plan;
 mod record;
 mod values;
 

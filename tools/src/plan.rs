@@ -64,12 +64,21 @@ pub enum Does {
     /// asked for, and the preview then names them.
     Apply {
         manifest: Value,
-        take_over: bool,
+        take: Take,
     },
     /// The object goes away, and what it owns with it.
     Delete,
     /// The pod is asked to leave its node; a disruption budget may say no for now.
     Evict,
+}
+
+/// From which other managers a server-side apply takes fields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Take {
+    Nothing,
+    /// Only from these, and only when no other manager is met: the same owner under another name.
+    From(Vec<String>),
+    All,
 }
 
 /// How a change is taken back.
@@ -103,11 +112,12 @@ impl Change {
         manifest: Value,
         take_over: bool,
     ) -> Self {
+        let take = if take_over { Take::All } else { Take::Nothing };
         let object = kind.object(namespace, text(&manifest, "/metadata/name"));
         let undo = if live.is_some() { UndoBy::Fields } else { UndoBy::Delete };
         let live = live.unwrap_or_default();
         let after = diff::overlay(&live, &manifest);
-        Self::of(kind, object, Does::Apply { manifest, take_over }, live, after, undo)
+        Self::of(kind, object, Does::Apply { manifest, take }, live, after, undo)
     }
 
     /// Takes an object away.

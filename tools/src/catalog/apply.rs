@@ -2,6 +2,7 @@
 //! other. Refuses objects of kinds that the cluster does not serve, and fields that others manage unless they are to be
 //! taken over.
 
+pub(in crate::catalog) mod chart;
 mod objects;
 mod source;
 
@@ -38,10 +39,17 @@ impl Action for Apply {
     async fn plan(self, context: &Context) -> Result<Plan, ToolError> {
         let cluster = &context.cluster;
         let namespace = cluster.namespace_or(self.namespace.as_deref())?.to_string();
-        let documents = source::read(&self, context).await?;
+        let documents = match source::read(&self, context).await? {
+            source::Found::Documents(documents) => documents,
+            source::Found::Chart(path) => return chart::release(&self, &path, context, &namespace).await,
+        };
         let forced = self.namespace.is_some().then_some(namespace.as_str());
-        let options =
-            objects::Options { namespace: &namespace, only: forced, take_over: self.take_over == Some(true) };
+        let options = objects::Options {
+            namespace: &namespace,
+            only: forced,
+            take_over: self.take_over == Some(true),
+            own_managers: &[],
+        };
         let (changes, notes) = objects::changes(cluster, documents, &options).await?;
         let what = match &self.path {
             Some(path) => sanitize::line(path),

@@ -47,6 +47,20 @@ impl Action for Undo {
                 similar: Vec::new(),
             });
         };
+        let is_record = |i: &Intent| i.object.name.starts_with("sh.helm.release.v1.");
+        if let Some(record) = done.iter().find(|i| is_record(i) && i.undo == journal::Back::Fields) {
+            let release = record.object.name.trim_start_matches("sh.helm.release.v1.");
+            let release = release.rsplit_once(".v").map_or(release, |(name, _)| name);
+            return Err(ToolError::Refused {
+                message: format!(
+                    "plan {id} made a revision of the Helm release {release}: its records go forward only"
+                ),
+                hint: format!(
+                    "Roll it back: \"roll back release {release} in {}\".",
+                    record.object.namespace
+                ),
+            });
+        }
         let identity = context.cluster.identity().await?;
         if identity.cluster != first.identity.cluster
             || (identity.cluster.is_empty() && identity.server != first.identity.server)

@@ -11,7 +11,7 @@ use crate::diff::{self, FieldChange};
 use crate::error::ToolError;
 use crate::journal::{Kept, Touched};
 use crate::object::{items, text};
-use crate::plan::{Change, Does, WriteRequest};
+use crate::plan::{Change, Does, Take, WriteRequest};
 
 /// One change as the API server sees it.
 pub(super) struct Foresight {
@@ -82,7 +82,11 @@ pub(super) async fn foresee(
     let mut conflicts = Vec::new();
     let answer = match write::dry_run(cluster, &request).await {
         Ok(Foreseen::Conflicts(found)) => {
-            let take_over = matches!(change.does, Does::Apply { take_over: true, .. });
+            let take_over = match &change.does {
+                Does::Apply { take: Take::All, .. } => true,
+                Does::Apply { take: Take::From(own), .. } => found.iter().all(|c| own.contains(&c.manager)),
+                _ => false,
+            };
             lines.extend(conflict_lines(&found, take_over));
             conflicts = found;
             if take_over {

@@ -7,7 +7,7 @@ use crate::error::ToolError;
 use crate::manifest::order::{Order, order};
 use crate::manifest::{Document, read};
 use crate::object::{ApiKind, builtin_kinds, text};
-use crate::plan::Change;
+use crate::plan::{Change, Does, Take};
 use crate::review::{Level, Line};
 use crate::sanitize;
 
@@ -18,6 +18,8 @@ pub(in crate::catalog) struct Options<'a> {
     /// The only namespace that documents may name, when the caller insisted on one.
     pub only: Option<&'a str>,
     pub take_over: bool,
+    /// Managers whose fields are the applier's own.
+    pub own_managers: &'a [&'a str],
 }
 
 /// The changes that apply the documents, in order, and what is to be said about the whole.
@@ -58,6 +60,11 @@ pub(in crate::catalog) async fn changes(
             options.take_over,
         );
         let mut change = change.in_tier(order.tiers[i]);
+        if let Does::Apply { take: take @ Take::Nothing, .. } = &mut change.does
+            && !options.own_managers.is_empty()
+        {
+            *take = Take::From(options.own_managers.iter().map(ToString::to_string).collect());
+        }
         change.lines.extend(waits(&order, i, &documents));
         changes.push(change);
     }

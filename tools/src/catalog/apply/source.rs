@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Apply;
 use crate::error::ToolError;
 use crate::manifest::{Document, read};
+use crate::render::kustomize;
 use crate::sanitize;
 use crate::tool::Context;
 
@@ -12,28 +13,45 @@ use crate::tool::Context;
 ///
 /// # Errors
 /// What cannot be read or rendered, with file and line; a path that nobody but a model chose, outside the working folder.
-pub(super) async fn read(call: &Apply, context: &Context) -> Result<Vec<Document>, ToolError> {
-    let invalid = |message: &str| Err(ToolError::Invalid(format!("apply: {message}")));
+pub(super) async fn read(call: &Apply, context: &Context) -> Result<Found, ToolError> {
+    let invalid = |message: &str| ToolError::Invalid(format!("apply: {message}"));
     let path = match (&call.path, &call.manifest) {
-        (Some(_), Some(_)) | (None, None) => return invalid("give either `path` or `manifest`"),
+        (Some(_), Some(_)) | (None, None) => return Err(invalid("give either `path` or `manifest`")),
         (None, Some(manifest)) => {
             let documents = read::parse("manifest", manifest)?;
             read::once(&documents)?;
-            return if documents.is_empty() {
-                invalid("there is no object in the manifest")
-            } else {
-                Ok(documents)
+            return match documents.is_empty() {
+                true => Err(invalid("there is no object in the manifest")),
+                false => Ok(Found::Documents(documents)),
             };
         }
         (Some(path), None) => allowed(path, context)?,
     };
-    if path.join("Chart.yaml").exists() || path.extension().is_some_and(|e| e == "tgz") {
-        return invalid("charts are not rendered yet");
+    if path.join("Chart.yaml").exists() {
+        for file in call.values.iter().flatten() {
+            allowed(file, context)?;
+        }
+        return Ok(Found::Chart(path));
+    }
+    if path.extension().is_some_and(|e| e == "tgz") {
+        return Err(invalid("unpack the chart and give its folder"));
     }
     if call.values.is_some() || call.set.is_some() || call.release.is_some() {
-        return invalid("`release`, `values` and `set` go with a Helm chart; this is none");
+        return Err(invalid("`release`, `values` and `set` go with a Helm chart; this is none"));
     }
-    read::read(&path)
+    let kustomization = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+    if kustomization.iter().any(|f| path.join(f).exists()) {
+        let rendered = kustomize(&path).await?;
+        let documents = read::parse(&path.display().to_string(), &rendered)?;
+        return Ok(Found::Documents(documents));
+    }
+    read::read(&path).map(Found::Documents)
+}
+
+/// What a call names.
+pub(super) enum Found {
+    Documents(Vec<Document>),
+    Chart(PathBuf),
 }
 
 /// A path that may be read: any that a person typed; for a model, below the working folder only, for what it reads goes

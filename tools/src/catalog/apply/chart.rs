@@ -1,0 +1,254 @@
+//! A chart as a release: rendered by helm, applied object by object, and recorded as Helm records it, so that `helm`
+//! goes on working with it.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Apply, objects};
+use crate::cluster::Cluster;
+use crate::cluster::resolve::Resolved;
+use crate::error::ToolError;
+use crate::helm::{self, Chart, Release, plan, user_values};
+use crate::manifest::{Document, read};
+use crate::object::{builtin, is_object_name, items, text};
+use crate::plan::{Change, Plan};
+use crate::render::{Template, helm_template};
+use crate::review::{Level, Line};
+use crate::sanitize;
+use crate::tool::Context;
+
+/// After everything that is applied: what is no more in the chart goes, and then the records are written.
+const GONE: u32 = 2000;
+const RECORDS: u32 = 2001;
+
+/// The plan that installs or upgrades a release from a chart's folder.
+///
+/// # Errors
+/// What cannot be read, rendered or found; objects that belong to somebody else.
+pub(super) async fn release(
+    call: &Apply,
+    path: &Path,
+    context: &Context,
+    namespace: &str,
+) -> Result<Plan, ToolError> {
+    let cluster = &context.cluster;
+    let chart = Chart::read(path)?;
+    let name = call.release.clone().unwrap_or_else(|| chart.name.clone());
+    if !is_object_name(&name) || name.len() > 53 {
+        return Err(ToolError::Invalid(format!(
+            "`{}` cannot name a release: at most 53 letters, digits and dashes",
+            sanitize::line(&name)
+        )));
+    }
+    let revisions = cluster.release(namespace, &name).await?;
+    let before = plan::current(&revisions);
+    let (files, set) = (call.values.clone().unwrap_or_default(), call.set.clone().unwrap_or_default());
+    // As helm upgrade: values that were given before stay, unless new ones are given.
+    let kept = before.filter(|_| files.is_empty() && set.is_empty()).map(|r| r.config.clone());
+    let config = match &kept {
+        Some(config) => config.clone(),
+        None => user_values(&files, &set)?,
+    };
+    let written = kept.as_ref().filter(|c| c.as_object().is_some_and(|m| !m.is_empty())).map(values_file);
+    let written = written.transpose()?;
+    let files = match &written {
+        Some(file) => vec![file.path().display().to_string()],
+        None => files,
+    };
+    let rendered = helm_template(&Template {
+        chart: path,
+        release: &name,
+        namespace,
+        values: &files,
+        set: &set,
+        kube_version: &cluster.version().await?,
+        api_versions: &api_versions(cluster).await?,
+        is_upgrade: before.is_some(),
+    })
+    .await?;
+    let (documents, hooks) = plan::without_hooks(parse_rendered(&rendered)?);
+    if documents.is_empty() {
+        return Err(ToolError::Invalid(format!(
+            "{}: the chart makes no object with these values",
+            sanitize::line(&path.display().to_string())
+        )));
+    }
+    let number = revisions.last().map_or(0, |r| r.revision) + 1;
+    let description = if before.is_some() { "Upgrade complete" } else { "Install complete" };
+    let mut notes: Vec<String> = hooks
+        .iter()
+        .filter(|h| !plan::hook_of(h).contains("test"))
+        .map(|h| format!("hook {} ({}) is not run: kai runs no hooks", h.label(), plan::hook_of(h)))
+        .collect();
+    if kept.is_some_and(|c| c.as_object().is_some_and(|m| !m.is_empty())) {
+        notes.push("the values of the revision before are kept".into());
+    }
+    let mut made =
+        Made { release: &name, namespace, before, take_over: call.take_over == Some(true), documents, notes }
+            .changes(cluster)
+            .await?;
+    let record = plan::record(plan::Revision {
+        release: &name,
+        namespace,
+        number,
+        chart: chart.record.clone(),
+        config,
+        manifest: rendered_objects(&rendered),
+        description: description.into(),
+        first_deployed: before.map(|r| text(&r.record, "/info/first_deployed")),
+        now: context.now,
+    });
+    made.changes.extend(records(&revisions, &record));
+    made.title = match before {
+        None => format!("Install release {name} from chart {} {} in {namespace}", chart.name, chart.version),
+        Some(_) => {
+            format!("Upgrade release {name} to revision {number}, chart {} {}", chart.name, chart.version)
+        }
+    };
+    Ok(made)
+}
+
+/// The documents of a revision, and what was there before.
+pub(in crate::catalog) struct Made<'a> {
+    pub release: &'a str,
+    pub namespace: &'a str,
+    pub before: Option<&'a Release>,
+    pub take_over: bool,
+    pub documents: Vec<Document>,
+    pub notes: Vec<String>,
+}
+
+impl Made<'_> {
+    /// The changes that make the cluster as the documents say, without the records.
+    ///
+    /// # Errors
+    /// As [`objects::changes`]; also for objects that belong to somebody else.
+    pub(in crate::catalog) async fn changes(mut self, cluster: &Cluster) -> Result<Plan, ToolError> {
+        for document in &mut self.documents {
+            plan::own(document, self.release, self.namespace);
+        }
+        let old = match self.before {
+            Some(release) => plan::without_hooks(parse_rendered(&release.manifest)?).0,
+            None => Vec::new(),
+        };
+        let gone = plan::gone(&old, &self.documents, self.namespace);
+        let options = objects::Options {
+            namespace: self.namespace,
+            only: None,
+            take_over: self.take_over,
+            // Fields that helm set are the release's own.
+            own_managers: &["helm"],
+        };
+        let (mut changes, mut notes) = objects::changes(cluster, self.documents.clone(), &options).await?;
+        self.owned(&changes)?;
+        for document in gone {
+            let group = document.api_version().split_once('/').map_or("", |(g, _)| g);
+            let word = if group.is_empty() {
+                document.kind().to_string()
+            } else {
+                format!("{}.{group}", document.kind())
+            };
+            let kind = cluster.kind(&word).await?;
+            let place = if document.namespace().is_empty() { self.namespace } else { document.namespace() };
+            if let Some(live) = cluster.find(&kind, place, document.name()).await? {
+                let object = kind.object(place, document.name());
+                let target = Resolved { kind, object, live, note: None };
+                let why = Line::new(Level::Warning, "chart", "the chart no longer makes it");
+                changes.push(Change::delete(target).in_tier(GONE).with(why));
+            }
+        }
+        notes.extend(self.notes);
+        Ok(Plan { changes, notes, ..Plan::default() })
+    }
+
+    /// Helm's own rule: what is there and belongs to nobody, or to another release, is not taken.
+    fn owned(&self, changes: &[Change]) -> Result<(), ToolError> {
+        let own = (self.release.to_string(), self.namespace.to_string());
+        let foreign: Vec<String> = changes
+            .iter()
+            .filter(|c| !c.creates() && !self.take_over)
+            .filter_map(|c| match plan::owner_of(&c.live) {
+                Some(owner) if owner == own => None,
+                Some((name, namespace)) => Some(format!("{} (release {name} in {namespace})", c.object)),
+                None => Some(format!("{} (no release)", c.object)),
+            })
+            .collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        Err(ToolError::Refused {
+            message: format!(
+                "these exist and do not belong to release {}: {}",
+                self.release,
+                foreign.join(", ")
+            ),
+            hint: "Choose other names, or take them over: the same request with --take-over (`take_over`)."
+                .into(),
+        })
+    }
+}
+
+/// The writes that record a revision: the one before is superseded, and the new one stands.
+pub(in crate::catalog) fn records(revisions: &[Release], record: &Value) -> Vec<Change> {
+    let kind = builtin("secret");
+    let line = || Line::new(Level::Fact, "helm", "Helm's own record of the release");
+    let mut changes = Vec::new();
+    for old in revisions.iter().filter(|r| r.status == "deployed") {
+        let object = kind.object(&old.namespace, text(&old.secret, "/metadata/name"));
+        let mut live = old.secret.clone();
+        live["kind"] = "Secret".into();
+        live["apiVersion"] = "v1".into();
+        let mut after = helm::superseded(old);
+        after["kind"] = "Secret".into();
+        after["apiVersion"] = "v1".into();
+        let target = Resolved { kind: kind.clone(), object, live, note: None };
+        changes.push(Change::set(target, after).in_tier(RECORDS).with(line()));
+    }
+    let secret = helm::secret(record);
+    let namespace = text(record, "/namespace").to_string();
+    changes.push(Change::apply(kind, &namespace, None, secret, false).in_tier(RECORDS).with(line()));
+    changes
+}
+
+/// The documents of what helm rendered, each called by the template that it came from.
+///
+/// # Errors
+/// When a template made something that is no manifest, naming the template.
+pub(in crate::catalog) fn parse_rendered(rendered: &str) -> Result<Vec<Document>, ToolError> {
+    let mut documents = Vec::new();
+    for part in format!("\n{rendered}").split("\n---") {
+        let source = part.lines().find_map(|l| l.strip_prefix("# Source: ")).unwrap_or("the chart");
+        documents.extend(read::parse(source, part.trim_start_matches(|c| c != '\n'))?);
+    }
+    Ok(documents)
+}
+
+/// The rendered text without its hooks, as Helm keeps it in the record.
+fn rendered_objects(rendered: &str) -> String {
+    let is_hook = |part: &&str| {
+        read::parse("chart", part.trim_start_matches(|c| c != '\n'))
+            .is_ok_and(|d| !d.is_empty() && d.iter().all(|d| !plan::hook_of(d).is_empty()))
+    };
+    let whole = format!("\n{rendered}");
+    let kept: Vec<&str> = whole.split("\n---").filter(|p| !p.trim().is_empty() && !is_hook(p)).collect();
+    kept.iter().map(|p| format!("---{p}\n")).collect()
+}
+
+/// Values in a file of their own, which goes when it is dropped.
+fn values_file(config: &Value) -> Result<tempfile::NamedTempFile, ToolError> {
+    let unusable = |e: std::io::Error| ToolError::Invalid(format!("a temporary file cannot be written: {e}"));
+    let mut file = tempfile::Builder::new().suffix(".json").tempfile().map_err(unusable)?;
+    std::io::Write::write_all(&mut file, config.to_string().as_bytes()).map_err(unusable)?;
+    Ok(file)
+}
+
+/// The group versions that the cluster serves, for charts that ask.
+async fn api_versions(cluster: &Cluster) -> Result<Vec<String>, ToolError> {
+    let groups = cluster.get("/apis").await?;
+    let mut all: Vec<String> = vec!["v1".into()];
+    for group in items(&groups, "/groups") {
+        all.extend(items(group, "/versions").iter().map(|v| text(v, "/groupVersion").to_string()));
+    }
+    Ok(all)
+}
