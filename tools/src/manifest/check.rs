@@ -3,11 +3,18 @@
 //! Every check is pure: it looks at the documents and at what is [`Known`] of the cluster, and says what it could not
 //! look at. A finding says what is wrong, where, why it matters and what to do. Matters of taste are no findings.
 
+mod access;
 mod containers;
+mod fields;
+mod hosts;
 mod ingress;
+mod names;
+mod network;
 mod nginx;
+mod placement;
 mod pods;
 mod references;
+mod removed;
 mod scaling;
 mod secrets;
 mod services;
@@ -75,6 +82,9 @@ pub struct Checked {
 
 /// The families, in no special order: each looks at the whole set.
 const FAMILIES: &[fn(&Set<'_>)] = &[
+    removed::check,
+    fields::check,
+    names::check,
     references::check,
     services::check,
     workloads::check,
@@ -84,6 +94,10 @@ const FAMILIES: &[fn(&Set<'_>)] = &[
     containers::check,
     storage::check,
     secrets::check,
+    hosts::check,
+    network::check,
+    access::check,
+    placement::check,
 ];
 
 /// Checks documents, which may name things of each other.

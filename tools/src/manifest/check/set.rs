@@ -9,12 +9,14 @@ use super::{Checked, Finding, Level};
 use crate::cluster::resolve::nearest;
 use crate::manifest::Document;
 use crate::manifest::known::{Ask, Known};
-use crate::object::{ObjectRef, text};
+use crate::object::{ObjectRef, items, text};
 use crate::{redact, sanitize};
 
 /// The documents of one check, before the background of a cluster.
 pub(super) struct Set<'a> {
     pub documents: &'a [Document],
+    /// Documents of Kubernetes' own kinds, by lower-case kind; custom ones under "".
+    of_kind: BTreeMap<String, Vec<&'a Document>>,
     known: &'a Known,
     /// What was asked for and is not known.
     asks: RefCell<BTreeSet<Ask>>,
@@ -57,12 +59,16 @@ pub(super) fn kind_of(document: &Document) -> String {
 
 impl<'a> Set<'a> {
     pub fn new(documents: &'a [Document], known: &'a Known) -> Self {
-        Self { documents, known, asks: RefCell::default(), findings: RefCell::default() }
+        let mut of_kind: BTreeMap<String, Vec<&Document>> = BTreeMap::new();
+        for d in documents {
+            of_kind.entry(kind_of(d)).or_default().push(d);
+        }
+        Self { documents, of_kind, known, asks: RefCell::default(), findings: RefCell::default() }
     }
 
     /// Documents of a kind of Kubernetes' own, by its lower-case name.
-    pub fn of(&self, kind: &'static str) -> impl Iterator<Item = &'a Document> + use<'a> {
-        self.documents.iter().filter(move |d| kind_of(d) == kind)
+    pub fn of(&self, kind: &str) -> impl Iterator<Item = &'a Document> + use<'a, '_> {
+        self.of_kind.get(kind).into_iter().flatten().copied()
     }
 
     /// The namespace of documents that name none.
@@ -72,7 +78,7 @@ impl<'a> Set<'a> {
 
     /// Whether the set has custom resources: their controllers may make anything.
     pub fn has_custom(&self) -> bool {
-        self.documents.iter().any(|d| kind_of(d).is_empty())
+        self.of_kind.contains_key("")
     }
 
     /// The namespace that the document will be in; empty for what has none.
@@ -148,6 +154,20 @@ impl<'a> Set<'a> {
         Some(all)
     }
 
+    /// Whether a definition of the set brings a kind.
+    pub fn defines(&self, api_version: &str, kind: &str) -> bool {
+        self.definition(api_version, kind).is_some()
+    }
+
+    /// The version of a definition of the set that brings a kind.
+    pub fn definition(&self, api_version: &str, kind: &str) -> Option<&'a Value> {
+        let (group, version) = api_version.split_once('/')?;
+        self.of("customresourcedefinition")
+            .filter(|d| text(&d.value, "/spec/group") == group && text(&d.value, "/spec/names/kind") == kind)
+            .flat_map(|d| items(&d.value, "/spec/versions"))
+            .find(|v| text(v, "/name") == version)
+    }
+
     /// Whether the cluster serves a kind; `None` when that is not known.
     pub fn serves(&self, api_version: &str, kind: &str) -> Option<bool> {
         match self.known.kinds.get(api_version) {
@@ -160,7 +180,6 @@ impl<'a> Set<'a> {
     }
 
     /// The definitions of an API version.
-    #[expect(dead_code)]
     pub fn schemas(&self, api_version: &str) -> Option<&'a Value> {
         match self.known.schemas.get(api_version) {
             Some(Some(schemas)) => Some(schemas),
