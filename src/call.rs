@@ -197,10 +197,11 @@ pub fn is_plan(said: &str) -> Result<bool, Failure> {
         return Ok(false);
     }
     if path.exists() {
-        // A plan file is JSON with a version and calls; no manifest has them.
+        // A plan file is JSON that says no kind of object; every manifest says one.
         let text = std::fs::read(path).unwrap_or_default();
+        let is_json = path.extension().is_some_and(|e| e == "json") || text.starts_with(b"{");
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
-        return Ok(value.get("calls").is_some() || value.get("view").is_some());
+        return Ok(is_json && value.get("kind").is_none());
     }
     if !said.is_empty() && said.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(true);

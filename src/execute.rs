@@ -2,6 +2,7 @@
 //! apply, verify.
 
 mod outcome;
+mod sentences;
 
 use std::time::Duration;
 
@@ -264,6 +265,12 @@ fn merge(whole: &mut Plan, plan: Plan) -> Result<(), ToolError> {
             twice.object
         )));
     }
+    // The name to type is a plan's own choice only while it is the only one.
+    whole.name = match (whole.changes.is_empty(), plan.changes.is_empty()) {
+        (true, _) => plan.name,
+        (false, true) => std::mem::take(&mut whole.name),
+        (false, false) => String::new(),
+    };
     if whole.title.is_empty() || whole.changes.is_empty() && !plan.changes.is_empty() {
         whole.title = plan.title;
     } else if !plan.changes.is_empty() {

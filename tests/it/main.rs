@@ -5,7 +5,9 @@
 mod apply;
 mod approval;
 mod documents;
+mod drain;
 mod faults;
+mod operate;
 mod preview;
 mod queries;
 mod real;

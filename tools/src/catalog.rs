@@ -3,11 +3,13 @@
 mod apply;
 mod can_i;
 mod changes;
+mod delete;
 mod deploy;
 mod events;
 mod explain;
 mod get;
 mod logs;
+mod node;
 mod rollout;
 mod rollout_status;
 mod scale;
@@ -25,6 +27,8 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<node::Node>(),
+    action::<delete::Delete>(),
     action::<undo::Undo>(),
     query::<get::Get>(),
     query::<logs::Logs>(),

@@ -1,5 +1,6 @@
 //! Manifests as people keep them: read from files, put in order, checked before the API server is asked.
 
+mod lines;
 pub mod order;
 pub mod read;
 

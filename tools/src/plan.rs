@@ -1,5 +1,8 @@
 //! What would change, as data. A plan does nothing and promises nothing: `review` previews it, asks, and writes.
 
+pub(crate) mod drain;
+pub(crate) mod remake;
+
 use serde_json::{Value, json};
 
 use crate::cluster::resolve::Resolved;
@@ -118,6 +121,7 @@ impl Change {
             ("", "Secret") => UndoBy::Never("the journal keeps no secrets".into()),
             ("", "Pod") => UndoBy::Never("a pod that was deleted does not come back".into()),
             ("apiextensions.k8s.io", _) => UndoBy::Never("all objects of that kind go with it".into()),
+            _ if remake::manifest(&live).is_none() => UndoBy::Never(remake::SECRET.into()),
             _ => UndoBy::Remake,
         };
         Self::of(kind, object, Does::Delete, live, Value::Null, undo)

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Applied, Event, StepResult, apply, is_writing};
+pub(crate) use capacity::{unplaced, what_a_pod_takes};
 pub use owners::Owner;
 pub use preview::preview;
 

@@ -75,6 +75,22 @@ pub enum Slot {
     UrlPath,
     Host,
     File,
+    /// Names as a list: `A, B and C`, as written.
+    Names,
+    /// Namespaces as a list.
+    NamespaceList,
+    /// Exactly `kind/name` of a workload.
+    TargetWorkload,
+    /// `web` or `web:8000`.
+    ServicePort,
+    /// A word as written: the name of a cookie, of a header.
+    Label,
+    /// A kind, or a field of it: `deployment.spec.strategy`.
+    Field,
+    /// A verb of the API: `delete`.
+    Verb,
+    /// A service account, as `serviceaccount/name`.
+    Account,
 }
 
 impl Slot {
@@ -121,6 +137,14 @@ impl Slot {
             "url_path" => Slot::UrlPath,
             "host" => Slot::Host,
             "file" => Slot::File,
+            "names" => Slot::Names,
+            "namespace_list" => Slot::NamespaceList,
+            "target_workload" => Slot::TargetWorkload,
+            "service_port" => Slot::ServicePort,
+            "label" => Slot::Label,
+            "field" => Slot::Field,
+            "verb" => Slot::Verb,
+            "account" => Slot::Account,
             _ => return None,
         })
     }
@@ -187,6 +211,16 @@ pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Slot::UrlPath => r.url_path(at),
         Slot::Host => r.host(at),
         Slot::File => r.file(at),
+        Slot::Names => r.names(at),
+        Slot::NamespaceList => r.namespaces(at),
+        Slot::TargetWorkload => {
+            r.slashed(at, |k| k.workload).map(|value| (at + 1, value)).into_iter().collect()
+        }
+        Slot::ServicePort => r.service_port(at),
+        Slot::Label => r.label(at),
+        Slot::Field => r.field(at),
+        Slot::Verb => r.verb(at),
+        Slot::Account => r.account(at),
     }
 }
 

@@ -12,7 +12,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use assess::{State, assess};
-use conditions::{condition, gone};
+use conditions::condition;
+pub(crate) use conditions::gone;
 
 use super::Cluster;
 use super::read::Listing;
@@ -133,9 +134,11 @@ impl fmt::Display for Verdict {
             Self::Written => f.write_str("done"),
             Self::Reached { what, seconds } => write!(f, "{what} in {seconds:.1} s"),
             Self::Ready { ready, desired, seconds } => write!(f, "{ready}/{desired} ready in {seconds:.1} s"),
+            Self::NotYet { desired: 0, waiting_for, .. } => write!(f, "waiting for {waiting_for}"),
             Self::NotYet { ready, desired, waiting_for } => {
                 write!(f, "{ready}/{desired} ready, waiting for {waiting_for}")
             }
+            Self::Failed { desired: 0, cause, .. } => f.write_str(cause),
             Self::Failed { ready, desired, cause, .. } => write!(f, "{ready}/{desired} ready: {cause}"),
             Self::Reverted { by, now, asked } => {
                 write!(f, "{by} set the replicas to {now} (asked for {asked})")

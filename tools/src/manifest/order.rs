@@ -1,6 +1,6 @@
 //! In which order objects are made: what others need comes first, and workloads after those that they speak to (pure).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -33,6 +33,8 @@ const CONFIG: u32 = 2;
 const WORKLOADS: u32 = 3;
 /// Above any level of workloads.
 const LAST: u32 = 1000;
+/// What every later request passes through: a webhook whose program is not there yet would stop all else.
+const GATES: u32 = 1001;
 
 /// Puts documents in order. Namespaces, definitions, configuration and Services, workloads level by level, then what
 /// acts on them.
@@ -66,6 +68,11 @@ pub fn order(documents: &[Document]) -> Order {
 }
 
 fn tier(d: &Document) -> u32 {
+    let group = d.api_version().split_once('/').map_or("", |(group, _)| group);
+    // Custom kinds may share a name with a built-in one: Knative has a Service that runs pods.
+    if group.contains('.') && !group.ends_with(".k8s.io") {
+        return WORKLOADS;
+    }
     match d.kind() {
         "Namespace" => NAMESPACES,
         "CustomResourceDefinition" => DEFINITIONS,
@@ -87,23 +94,28 @@ fn tier(d: &Document) -> u32 {
         | "IngressClass"
         | "RuntimeClass"
         | "GatewayClass" => CONFIG,
-        "HorizontalPodAutoscaler"
-        | "PodDisruptionBudget"
-        | "Ingress"
-        | "HTTPRoute"
-        | "Gateway"
-        | "MutatingWebhookConfiguration"
+        "HorizontalPodAutoscaler" | "PodDisruptionBudget" | "Ingress" | "HTTPRoute" | "Gateway" => LAST,
+        "MutatingWebhookConfiguration"
         | "ValidatingWebhookConfiguration"
         | "APIService"
         | "ValidatingAdmissionPolicy"
-        | "ValidatingAdmissionPolicyBinding" => LAST,
+        | "ValidatingAdmissionPolicyBinding" => GATES,
         _ => WORKLOADS,
     }
 }
 
 /// Whether `to` comes, directly or not, after `from`.
 fn reaches(edges: &[Edge], to: usize, from: usize) -> bool {
-    to == from || edges.iter().filter(|e| e.after == to).any(|e| reaches(edges, e.before, from))
+    let (mut next, mut seen) = (vec![to], BTreeSet::new());
+    while let Some(at) = next.pop() {
+        if at == from {
+            return true;
+        }
+        if seen.insert(at) {
+            next.extend(edges.iter().filter(|e| e.after == at).map(|e| e.before));
+        }
+    }
+    false
 }
 
 /// The pod template's spec and labels of a workload.
@@ -189,8 +201,17 @@ fn names_host(said: &str, service: &str, namespace: &str, same_namespace: bool) 
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     said.split(|c: char| !is_word(c)).map(|w| w.trim_matches('.')).any(|word| {
         let mut parts = word.split('.');
-        let name = parts.next() == Some(service);
-        match (name, parts.next()) {
+        let first = parts.next().unwrap_or("");
+        let mut name = first == service;
+        let mut second = parts.next();
+        // A pod of a StatefulSet behind the Service: `kafka-0.kafka`.
+        if !name && second == Some(service) && is_numbered(first) {
+            (name, second) = (true, parts.next());
+            if second.is_none() {
+                return same_namespace;
+            }
+        }
+        match (name, second) {
             (false, _) => false,
             // A bare word is a host where an address is written: alone, or with a scheme or a port.
             (true, None) => same_namespace && looks_like_address(said, service),
@@ -198,6 +219,11 @@ fn names_host(said: &str, service: &str, namespace: &str, same_namespace: bool) 
             (true, Some(ns)) => ns == namespace || (namespace.is_empty() && parts.next() == Some("svc")),
         }
     })
+}
+
+/// `kafka-0`.
+fn is_numbered(pod: &str) -> bool {
+    pod.rsplit_once('-').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn looks_like_address(said: &str, host: &str) -> bool {
@@ -258,6 +284,8 @@ mod tests {
             ("user@redis", true),
             ("predis:1", false),
             ("redis.io", false),
+            ("redis-0.redis:6379,redis-1.redis:6379", true),
+            ("x.redis", false),
         ] {
             assert_eq!(names_host(said, "redis", "", true), host, "{said}");
         }
@@ -279,13 +307,36 @@ mod tests {
     }
 
     #[test]
+    fn many_that_speak_to_many_are_ordered_at_once() {
+        let all: Vec<String> = (0..40)
+            .map(|i| {
+                let to: Vec<String> =
+                    (0..i).map(|j| format!("{{name: E{j}, value: 'http://s{j}:80'}}")).collect();
+                workload(&format!("s{i}"), &to.join(", "))
+            })
+            .collect();
+        let (tiers, order) = tiers(&all.concat());
+        assert_eq!((order.edges.len(), order.circular.len()), (780, 0));
+        assert!(tiers.contains(&("deployment/s39".into(), 42)));
+    }
+
+    #[test]
     fn kinds_come_in_tiers() {
         let one = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: x}}\n---\n");
-        let text: String =
-            ["Ingress", "Widget", "Deployment", "Secret", "CustomResourceDefinition", "Namespace"]
-                .map(one)
-                .concat();
+        let text: String = [
+            "APIService",
+            "Ingress",
+            "Widget",
+            "Deployment",
+            "Secret",
+            "CustomResourceDefinition",
+            "Namespace",
+        ]
+        .map(one)
+        .concat();
         let (tiers, _) = tiers(&text);
-        assert_eq!(tiers.iter().map(|(_, t)| *t).collect::<Vec<_>>(), [1000, 3, 3, 2, 1, 0]);
+        assert_eq!(tiers.iter().map(|(_, t)| *t).collect::<Vec<_>>(), [1001, 1000, 3, 3, 2, 1, 0]);
+        let knative = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: x}\n";
+        assert_eq!(order(&parse("t", knative).unwrap()).tiers, [3]);
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use regex::Regex;
 use serde_json::Value;
 
+use super::lines::{Lines, parts};
 use crate::error::ToolError;
 use crate::object::{is_object_name, items, text};
 use crate::sanitize;
@@ -22,8 +25,34 @@ pub struct Document {
     /// The line on which the document begins, counted from 1.
     pub line: usize,
     pub value: Value,
-    /// The document as it is written, to find lines in.
-    text: String,
+    written: Written,
+}
+
+/// A document as it is written, to find lines in.
+#[derive(Clone, Debug)]
+struct Written {
+    text: Arc<str>,
+    /// The line of the source on which the text begins.
+    first: usize,
+    /// Where in the text the object is: empty but for an entry of a `List`.
+    within: Vec<String>,
+    /// Made when the first line is asked for.
+    lines: Arc<OnceLock<Lines>>,
+}
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, self.first, &self.within) == (&other.text, other.first, &other.within)
+    }
+}
+
+impl Written {
+    /// The line of a field in the source, when it or a part of its path is there.
+    fn line(&self, path: &str) -> Option<usize> {
+        let mut whole = self.within.clone();
+        whole.extend(parts(path));
+        self.lines.get_or_init(|| Lines::of(&self.text)).find(&whole).map(|l| self.first + l - 1)
+    }
 }
 
 impl Document {
@@ -49,25 +78,10 @@ impl Document {
         format!("{}/{}", self.kind().to_lowercase(), self.name())
     }
 
-    /// Where a field stands, as `file:line`: the line of the deepest key of the path that can be found in order; the
-    /// document's first line when none can.
+    /// Where a field stands, as `file:line`: the line of the deepest part of the path (`/spec/containers/0/image`) that
+    /// is there; the document's first line when none is.
     pub fn place(&self, path: &str) -> String {
-        let mut found = 0;
-        let mut from = 0;
-        let lines: Vec<&str> = self.text.lines().collect();
-        for key in path.split(['/', '.']).filter(|k| !k.is_empty() && k.parse::<usize>().is_err()) {
-            let key = key.replace("~1", "/").replace("~0", "~");
-            let matches = |l: &&str| {
-                let l = l.trim_start().trim_start_matches("- ").trim_start_matches(['"', '\'', '{', ' ']);
-                l.strip_prefix(key.as_str())
-                    .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
-            };
-            match lines.iter().enumerate().skip(from).find(|(_, l)| matches(l)) {
-                Some((at, _)) => (found, from) = (at, at),
-                None => break,
-            }
-        }
-        format!("{}:{}", self.source, self.line + found)
+        format!("{}:{}", self.source, self.written.line(path).unwrap_or(self.line))
     }
 }
 
@@ -86,10 +100,23 @@ pub fn parse(source: &str, whole: &str) -> Result<Vec<Document>, ToolError> {
         if value.is_null() {
             continue;
         }
+        let written = |within: Vec<String>| Written {
+            text: text.as_str().into(),
+            first: line,
+            within,
+            lines: Arc::default(),
+        };
         if text_of_kind(&value).ends_with("List") && value.get("items").is_some() {
-            for item in items(&value, "/items") {
-                let one = Document { source: source.clone(), line, value: item.clone(), text: text.clone() };
-                documents.push(checked(one)?);
+            let whole = written(Vec::new());
+            for (i, item) in items(&value, "/items").iter().enumerate() {
+                let written = Written { within: vec!["items".into(), i.to_string()], ..whole.clone() };
+                let line = written.line("").unwrap_or(line);
+                documents.push(checked(Document {
+                    source: source.clone(),
+                    line,
+                    value: item.clone(),
+                    written,
+                })?);
             }
         } else {
             // Comments before the first key belong to nobody.
@@ -97,12 +124,11 @@ pub fn parse(source: &str, whole: &str) -> Result<Vec<Document>, ToolError> {
                 .lines()
                 .position(|l| !(l.trim().is_empty() || l.starts_with('#') || l.starts_with("---")))
                 .unwrap_or(0);
-            let own: String = text.lines().skip(first).collect::<Vec<_>>().join("\n");
             documents.push(checked(Document {
                 source: source.clone(),
                 line: line + first,
                 value,
-                text: own,
+                written: written(Vec::new()),
             })?);
         }
         if documents.len() > MAX_DOCUMENTS {
@@ -122,10 +148,11 @@ fn split(whole: &str) -> Vec<(usize, String)> {
     let mut parts: Vec<(usize, String)> = vec![(1, String::new())];
     for (i, line) in whole.trim_start_matches('\u{feff}').lines().enumerate() {
         let marker = line.trim_end();
-        if marker == "---" || marker.starts_with("--- #") {
+        let rest = line.strip_prefix("---").filter(|r| r.starts_with([' ', '\t'])).map(str::trim);
+        if marker == "---" || marker == "..." || rest.is_some_and(|r| r.is_empty() || r.starts_with('#')) {
             parts.push((i + 2, String::new()));
-        } else if marker == "..." {
-            continue;
+        } else if let Some(rest) = rest {
+            parts.push((i + 1, format!("{rest}\n")));
         } else if let Some(last) = parts.last_mut() {
             last.1.push_str(line);
             last.1.push('\n');
@@ -136,16 +163,42 @@ fn split(whole: &str) -> Vec<(usize, String)> {
 
 fn unreadable(source: &str, first: usize, text: &str, error: &serde_saphyr::Error) -> ToolError {
     if let Some(at) = text.lines().position(|l| l.contains("{{")) {
-        return ToolError::Invalid(format!(
-            "{source}:{}: this is a template, not a manifest. For a Helm chart, give the chart's folder",
-            first + at
-        ));
+        return template(&format!("{source}:{}", first + at));
     }
     let line = error.location().map_or(first, |l| first + (l.line() as usize).saturating_sub(1));
     let message = error.to_string();
     // The library draws the place; the line says it.
     let said = message.lines().next().unwrap_or("").trim_start_matches("error: ");
-    ToolError::Invalid(format!("{source}:{line}: is not YAML: {}", sanitize::line(said)))
+    let said = crate::redact::text(&sanitize::line(said));
+    ToolError::Invalid(format!("{source}:{line}: is not YAML: {said}"))
+}
+
+fn template(place: &str) -> ToolError {
+    ToolError::Invalid(format!(
+        "{place}: this is a template, not a manifest. For a Helm chart, give the chart's folder"
+    ))
+}
+
+/// The path of a value that still has to be filled in by Helm, outside of what is handed through as it is: the data of
+/// ConfigMaps and Secrets, and custom resources, whose own templates look alike.
+fn left_to_fill_in(value: &Value, path: &str) -> Option<String> {
+    static HELM: OnceLock<Option<Regex>> = OnceLock::new();
+    let helm = HELM.get_or_init(|| {
+        Regex::new(r"\{\{-?\s*(\.Values|\.Release|\.Chart|\.Capabilities|include\s|template\s|toYaml\s)").ok()
+    });
+    match value {
+        Value::String(s) => {
+            helm.as_ref().filter(|h| s.contains("{{") && h.is_match(s)).map(|_| path.to_string())
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().find_map(|(i, v)| left_to_fill_in(v, &format!("{path}/{i}")))
+        }
+        Value::Object(map) => map
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "data" | "stringData" | "binaryData"))
+            .find_map(|(key, v)| left_to_fill_in(v, &format!("{path}/{}", key.replace('/', "~1")))),
+        _ => None,
+    }
 }
 
 /// A document must say what it is.
@@ -160,9 +213,21 @@ fn checked(document: Document) -> Result<Document, ToolError> {
             return invalid(format!("there is no {field}: this is no Kubernetes object"));
         }
     }
+    let group = document.api_version().split_once('/').map_or("", |(group, _)| group);
+    let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
+    if let Some(path) = left_to_fill_in(&document.value, "").filter(|p| !is_custom || !p.starts_with("/spec"))
+    {
+        return Err(template(&document.place(&path)));
+    }
     if document.value.pointer("/metadata/generateName").is_some() && document.name().is_empty() {
         return invalid(format!(
             "{} has a generateName: what is applied needs a name, or the next apply makes another one",
+            document.kind()
+        ));
+    }
+    if document.value.pointer("/metadata/name").is_some_and(|n| n.is_number() || n.is_boolean()) {
+        return invalid(format!(
+            "the metadata.name of this {} is not text: put it in quotes",
             document.kind()
         ));
     }
@@ -277,6 +342,37 @@ mod tests {
     fn lists_and_json_are_manifests_too() {
         let list = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}]}"#;
         assert_eq!(parse("x.json", list).unwrap()[0].label(), "secret/s");
+        let list = "# all\nkind: List\napiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: s}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: c\n";
+        let found = parse("l.yaml", list).unwrap();
+        assert_eq!((found[0].line, found[1].line), (5, 8));
+        assert_eq!(found[1].place("/metadata/name"), "l.yaml:11");
+    }
+
+    #[test]
+    fn markers_of_all_forms_part_documents() {
+        let cm = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+        let text = format!(
+            "---\n{}...\n--- # second\n{}--- {{apiVersion: v1, kind: ConfigMap, metadata: {{name: c}}}}\n",
+            cm("a"),
+            cm("b")
+        );
+        let found = parse("x", &text).unwrap();
+        assert_eq!(
+            found.iter().map(|d| (d.line, d.name())).collect::<Vec<_>>(),
+            [(2, "a"), (7, "b"), (10, "c")]
+        );
+    }
+
+    #[test]
+    fn templates_of_others_are_no_helm_templates() {
+        let of = |kind: &str, body: &str| format!("{kind}\nmetadata: {{name: x}}\n{body}");
+        let image = "spec: {containers: [{name: a, image: \"{{ .Values.image }}\"}]}";
+        let error = parse("x", &of("apiVersion: v1\nkind: Pod", image)).unwrap_err().to_string();
+        assert!(error.contains("x:4: this is a template"), "{error}");
+        let rules = "spec: {summary: \"{{ $labels.pod }}\", t: \"{{ .Values.x }}\"}";
+        assert!(parse("x", &of("apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule", rules)).is_ok());
+        let data = "data: {t: \"{{ .Values.x }}\"}";
+        assert!(parse("x", &of("apiVersion: v1\nkind: ConfigMap", data)).is_ok());
     }
 
     #[test]
@@ -285,6 +381,7 @@ mod tests {
             ("a: [1\nb: 2", "x.yaml:"),
             ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  name: b\n", "x.yaml:5"),
             ("apiVersion: v1\nkind: Pod\nmetadata: {}\n", "no metadata.name"),
+            ("apiVersion: v1\nkind: Pod\nmetadata: {name: 12}\n", "put it in quotes"),
             ("kind: Pod\nmetadata: {name: a}\n", "no apiVersion"),
             ("apiVersion: v1\nkind: Pod\nmetadata:\n  generateName: a-\n", "generateName"),
             (

@@ -1,18 +1,20 @@
 //! An approved plan carried out: journal first, each write once, doubt resolved by reading, then the wait.
 
+mod evict;
+mod record;
+mod send;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use record::intent;
+use send::{Sent, send};
 
-use super::{Approved, Channel, Licence, Step, View, needs};
+use super::{Approved, Channel, Step, View, needs};
 use crate::cluster::Cluster;
 use crate::cluster::wait::{Expect, Rollout, Stop, Until, Verdict, wait};
-use crate::cluster::write::{self, NotWritten};
-use crate::diff;
 use crate::error::ToolError;
-use crate::journal::{Back, Entry, Intent, Journal, StepOutcome, sha256};
+use crate::journal::{Entry, Journal, StepOutcome};
 use crate::object::{ObjectRef, text};
 use crate::plan::{Does, UndoBy};
 
@@ -23,6 +25,12 @@ pub enum Event {
     Written(ObjectRef),
     /// A write waits, and why.
     Held(ObjectRef, String),
+    /// How many pods of those that are asked to leave have left, and how many a budget holds; sent again and again.
+    Leaving {
+        gone: usize,
+        of: usize,
+        held: usize,
+    },
     /// How far a rollout is; sent again and again.
     Rolling(ObjectRef, Rollout),
     /// The wait for one workload is over.
@@ -38,6 +46,19 @@ pub struct StepResult {
     pub error: Option<ToolError>,
     /// How the workload stood at the end; `None` when nothing was waited for.
     pub verdict: Option<Verdict>,
+    /// Why it cannot be taken back, where it cannot.
+    pub lasting: Option<String>,
+}
+
+impl StepResult {
+    fn not_begun(step: &Step) -> Self {
+        let lasting = match &step.change.undo {
+            UndoBy::Never(why) => Some(why.clone()),
+            _ => None,
+        };
+        let object = step.change.object.clone();
+        Self { object, outcome: StepOutcome::NotDone, error: None, verdict: None, lasting }
+    }
 }
 
 /// What came of a plan.
@@ -61,97 +82,125 @@ pub async fn apply(
     let _writing = Writing::begin();
     let Approved { preview, channel } = approved;
     let (view, cluster, steps) = (preview.view, preview.cluster, preview.steps);
-    let mut results: Vec<StepResult> = Vec::new();
-    let mut halted = false;
+    let results = steps.iter().map(StepResult::not_begun).collect();
     let tiers: BTreeSet<u32> = steps.iter().map(|s| s.change.tier).collect();
-    let mut order: Vec<usize> = Vec::new();
+    let mut run = Run { cluster, view, steps, results, words, channel, journal, stop, show, halted: false };
     for tier in tiers {
-        let members: Vec<usize> = (0..steps.len()).filter(|i| steps[*i].change.tier == tier).collect();
-        let unready = match halted || stop.is_set() {
-            true => None,
-            false => needs::wait_for(&cluster, &steps, &members, stop, show).await,
-        };
-        for index in members.iter().copied() {
-            let step = &steps[index];
-            let object = step.change.object.clone();
-            order.push(index);
-            if halted || stop.is_set() {
-                results.push(StepResult {
-                    object,
-                    outcome: StepOutcome::NotDone,
-                    error: None,
-                    verdict: None,
-                });
-                continue;
-            }
-            if let Some(error) = unready.clone() {
-                halted = true;
-                results.push(StepResult {
-                    object,
-                    outcome: StepOutcome::NotDone,
-                    error: Some(error),
-                    verdict: None,
-                });
-                continue;
-            }
-            show(Event::Writing(object.clone()));
-            let intent = intent(&view, step, index, steps.len(), words, channel);
-            let (outcome, uid, error) = match journal.append(&view.id, Entry::Intent(Box::new(intent))) {
-                Ok(()) => write_once(&cluster, step, stop, show).await,
-                Err(e) => (StepOutcome::NotDone, String::new(), Some(e)),
-            };
-            let message = error.as_ref().map(ToString::to_string).unwrap_or_default();
-            if !matches!(error, Some(ToolError::Records { .. }))
-                && let Err(e) =
-                    journal.append(&view.id, Entry::Outcome { step: index, outcome, message, uid })
-            {
-                tracing::error!("{e}");
-            }
-            if outcome == StepOutcome::Done {
-                show(Event::Written(object.clone()));
-            }
-            halted = outcome != StepOutcome::Done;
-            results.push(StepResult { object, outcome, error, verdict: None });
-        }
-        let first = results.len() - members.len();
-        for (index, result) in members.iter().zip(&mut results[first..]) {
-            if result.outcome != StepOutcome::Done || stop.is_set() {
-                continue;
-            }
-            let step = &steps[*index];
-            let verdict = settle(&cluster, step, stop, show).await;
-            let entry = Entry::Verdict { object: result.object.clone(), verdict: verdict.to_string() };
-            if let Err(e) = journal.append(&view.id, entry) {
-                tracing::error!("{e}");
-            }
-            let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written);
-            halted |= !good;
-            result.verdict = Some(verdict);
-        }
+        run.tier(tier).await;
     }
-    // Back in the order of the preview.
-    let mut placed: Vec<(usize, StepResult)> = order.into_iter().zip(results).collect();
-    placed.sort_by_key(|(index, _)| *index);
-    let results = placed.into_iter().map(|(_, result)| result).collect();
-    Applied { view, steps: results, interrupted: stop.is_set() }
+    let interrupted = run.stop.is_set();
+    Applied { view: run.view, steps: run.results, interrupted }
 }
 
-/// Waits until what was written is as it should be.
-async fn settle(
-    cluster: &Cluster,
-    step: &Step,
-    stop: &mut Stop,
-    show: &mut (dyn FnMut(Event) + Send),
-) -> Verdict {
-    let object = step.change.object.clone();
-    let Some(until) = until(step) else { return Verdict::Written };
-    let expect = Expect { until, replicas: expected_replicas(step), hold: step.hold };
-    let verdict = wait(cluster, &step.change.kind, &object, &expect, stop, &mut |rollout| {
-        show(Event::Rolling(object.clone(), rollout));
-    })
-    .await;
-    show(Event::Settled(object.clone(), verdict.clone()));
-    verdict
+/// A plan on its way.
+struct Run<'a> {
+    cluster: Cluster,
+    view: View,
+    steps: Vec<Step>,
+    /// One for each step, in the order of the preview.
+    results: Vec<StepResult>,
+    words: &'a str,
+    channel: Channel,
+    journal: &'a Journal,
+    stop: &'a mut Stop,
+    show: &'a mut (dyn FnMut(Event) + Send),
+    /// Something is not as it should be: nothing more is begun.
+    halted: bool,
+}
+
+impl Run<'_> {
+    async fn tier(&mut self, tier: u32) {
+        let members: Vec<usize> =
+            (0..self.steps.len()).filter(|i| self.steps[*i].change.tier == tier).collect();
+        if self.may_begin()
+            && let Some(error) =
+                needs::wait_for(&self.cluster, &self.steps, &members, self.stop, self.show).await
+        {
+            self.halted = true;
+            for index in &members {
+                self.results[*index].error = Some(error.clone());
+            }
+        }
+        let (evictions, others): (Vec<usize>, Vec<usize>) =
+            members.into_iter().partition(|i| self.steps[*i].change.does == Does::Evict);
+        for index in others.iter().copied() {
+            if self.may_begin() && self.begin(index) {
+                let sent = send(&self.cluster, &self.steps[index]).await;
+                self.end(index, sent);
+            }
+        }
+        self.evict(&evictions).await;
+        for index in others {
+            if self.results[index].outcome == StepOutcome::Done && !self.stop.is_set() {
+                let verdict = self.settle(index).await;
+                self.verdict(index, verdict);
+            }
+        }
+    }
+
+    fn may_begin(&self) -> bool {
+        !self.halted && !self.stop.is_set()
+    }
+
+    /// Writes down that a write is about to leave. Without that it does not.
+    fn begin(&mut self, index: usize) -> bool {
+        let step = &self.steps[index];
+        (self.show)(Event::Writing(step.change.object.clone()));
+        let intent = intent(&self.view, step, index, self.steps.len(), self.words, self.channel);
+        match self.journal.append(&self.view.id, Entry::Intent(Box::new(intent))) {
+            Ok(()) => true,
+            Err(e) => {
+                self.results[index].error = Some(e);
+                self.halted = true;
+                false
+            }
+        }
+    }
+
+    /// Writes down what came of a write.
+    fn end(&mut self, index: usize, sent: Sent) {
+        let Sent { outcome, uid, error } = sent;
+        let message = error.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.append(Entry::Outcome { step: index, outcome, message, uid });
+        let result = &mut self.results[index];
+        (result.outcome, result.error) = (outcome, error);
+        if outcome == StepOutcome::Done {
+            (self.show)(Event::Written(result.object.clone()));
+        }
+        self.halted |= outcome != StepOutcome::Done;
+    }
+
+    /// Writes down how an object stands at the end of the wait.
+    fn verdict(&mut self, index: usize, verdict: Verdict) {
+        let object = self.results[index].object.clone();
+        self.append(Entry::Verdict { object: object.clone(), verdict: verdict.to_string() });
+        let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written);
+        self.halted |= !good;
+        if verdict != Verdict::Written {
+            (self.show)(Event::Settled(object, verdict.clone()));
+        }
+        self.results[index].verdict = Some(verdict);
+    }
+
+    /// The write has left by now: a journal that cannot be written any more is told, and changes nothing.
+    fn append(&self, entry: Entry) {
+        if let Err(e) = self.journal.append(&self.view.id, entry) {
+            tracing::error!("{e}");
+        }
+    }
+
+    /// Waits until what was written is as it should be.
+    async fn settle(&mut self, index: usize) -> Verdict {
+        let step = &self.steps[index];
+        let object = step.change.object.clone();
+        let Some(until) = until(step) else { return Verdict::Written };
+        let expect = Expect { until, replicas: expected_replicas(step), hold: step.hold };
+        let show = &mut self.show;
+        wait(&self.cluster, &step.change.kind, &object, &expect, self.stop, &mut |rollout| {
+            show(Event::Rolling(object.clone(), rollout));
+        })
+        .await
+    }
 }
 
 /// What is to be waited for after a write; `None` when the write is all.
@@ -195,156 +244,5 @@ impl Writing {
 impl Drop for Writing {
     fn drop(&mut self) {
         WRITING.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// How long a pod is asked to leave while a disruption budget holds it.
-const EVICTION_PATIENCE: Duration = Duration::from_secs(300);
-/// Pause between two tries of an eviction, as kubectl makes it.
-const EVICTION_PAUSE: Duration = Duration::from_secs(5);
-
-/// Sends the write of a step: what came of it, and the uid of what was written.
-async fn write_once(
-    cluster: &Cluster,
-    step: &Step,
-    stop: &mut Stop,
-    show: &mut (dyn FnMut(Event) + Send),
-) -> (StepOutcome, String, Option<ToolError>) {
-    let change = &step.change;
-    if change.creates() {
-        // A server-side apply cannot say "only if there is none": somebody may have made it since.
-        match cluster.find(&change.kind, &change.object.namespace, &change.object.name).await {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                let message = format!("{} was made by somebody else in the meantime", change.object);
-                return (StepOutcome::NotDone, String::new(), Some(ToolError::Stale { message }));
-            }
-            Err(e) => return (StepOutcome::NotDone, String::new(), Some(e)),
-        }
-    }
-    let begun = Instant::now();
-    loop {
-        let error = match write::send(cluster, &step.request, &Licence(())).await {
-            Ok(written) => return (StepOutcome::Done, text(&written, "/metadata/uid").into(), None),
-            // Gone already is what was asked for.
-            Err(NotWritten::Refused(ToolError::NotFound { .. })) if change.removes() => {
-                return (StepOutcome::Done, String::new(), None);
-            }
-            Err(NotWritten::Refused(e)) => e,
-            Err(NotWritten::Unknown(e)) => return read_back(cluster, step, e).await,
-        };
-        // A budget that says no for now is no error, and nothing was done: the same is asked again.
-        let held = matches!(&error, ToolError::Api { status: 429, .. }) && change.does == Does::Evict;
-        if !held || stop.is_set() || begun.elapsed() > EVICTION_PATIENCE {
-            return (StepOutcome::NotDone, String::new(), Some(error));
-        }
-        show(Event::Held(change.object.clone(), error.to_string()));
-        tokio::select! {
-            () = tokio::time::sleep(EVICTION_PAUSE) => {}
-            () = stop.asked() => return (StepOutcome::NotDone, String::new(), Some(error)),
-        }
-    }
-}
-
-/// No answer came: the object itself says whether the write was done.
-async fn read_back(
-    cluster: &Cluster,
-    step: &Step,
-    error: ToolError,
-) -> (StepOutcome, String, Option<ToolError>) {
-    let change = &step.change;
-    let uid = text(&change.live, "/metadata/uid");
-    let now = match cluster.find(&change.kind, &change.object.namespace, &change.object.name).await {
-        Ok(now) => now.unwrap_or_default(),
-        Err(_) => return (StepOutcome::Unknown, String::new(), Some(error)),
-    };
-    let done = (StepOutcome::Done, text(&now, "/metadata/uid").to_string(), None);
-    let is = |value: &Value, at: &str| text(value, at) == text(&change.live, at);
-    if change.removes() {
-        let leaving = now.pointer("/metadata/deletionTimestamp").is_some();
-        return if now.is_null() || text(&now, "/metadata/uid") != uid || leaving {
-            done
-        } else {
-            (StepOutcome::NotDone, String::new(), Some(error))
-        };
-    }
-    if change.creates() {
-        return match now {
-            Value::Null => (StepOutcome::NotDone, String::new(), Some(error)),
-            _ => done,
-        };
-    }
-    let holds = step.touched.iter().all(|t| t.after.is(diff::at(&now, &t.path)));
-    if is(&now, "/metadata/uid") && is(&now, "/metadata/resourceVersion") {
-        (StepOutcome::NotDone, String::new(), Some(error))
-    } else if holds {
-        done
-    } else {
-        (StepOutcome::Unknown, String::new(), Some(error))
-    }
-}
-
-fn intent(view: &View, step: &Step, index: usize, steps: usize, words: &str, channel: Channel) -> Intent {
-    let change = &step.change;
-    let approved_by = match channel {
-        Channel::Terminal => "terminal",
-        Channel::Elicitation => "elicitation",
-        Channel::Stamp => "kai approve",
-        Channel::Policy => "policy",
-    };
-    Intent {
-        step: index,
-        steps,
-        title: view.title.clone(),
-        words: crate::redact::text(&crate::sanitize::line(words)),
-        approved_by: approved_by.into(),
-        context: view.context.clone(),
-        identity: view.identity.clone(),
-        object: change.object.clone(),
-        group: change.kind.group.clone(),
-        uid: text(&change.live, "/metadata/uid").into(),
-        method: step.request.method.clone(),
-        path: step.request.path.clone(),
-        body_sha256: sha256(step.request.body.to_string().as_bytes()),
-        touched: step.touched.clone(),
-        template: match &change.undo {
-            UndoBy::Template(object) => Some(object.clone()),
-            _ => None,
-        },
-        undo: match &change.undo {
-            UndoBy::Fields | UndoBy::Template(_) => Back::Fields,
-            UndoBy::Delete => Back::Delete,
-            UndoBy::Remake => remake(&change.live),
-            UndoBy::Never(why) => Back::Never { why: why.clone() },
-        },
-        undoes: view.undoes.clone(),
-    }
-}
-
-/// What the journal keeps of an object that goes away, so that it can be made anew.
-fn remake(live: &Value) -> Back {
-    let mut manifest = live.clone();
-    if let Some(map) = manifest.as_object_mut() {
-        map.shift_remove("status");
-    }
-    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
-        for own in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"]
-        {
-            metadata.shift_remove(own);
-        }
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
-            annotations.shift_remove("deployment.kubernetes.io/revision");
-        }
-    }
-    if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
-        for own in ["clusterIP", "clusterIPs"] {
-            spec.shift_remove(own);
-        }
-    }
-    if crate::redact::object(&manifest) == manifest {
-        Back::Remake { manifest }
-    } else {
-        Back::Never { why: "it holds what may be a secret, which the journal does not keep".into() }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn requested(spec: &Value) -> Request {
 }
 
 /// The part of a pod that [`fit`] looks at: where it is, and what it requests.
-pub(super) fn what_a_pod_takes(pod: &Value) -> Value {
+pub(crate) fn what_a_pod_takes(pod: &Value) -> Value {
     let requests =
         |list: &str| -> Vec<Value> {
             items(pod, list)
@@ -59,19 +59,12 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Li
     let spec = pod_spec(change);
     let need = requested(spec);
     let each = describe(need);
-    let mut rooms = free(nodes, pods, spec);
+    let mut rooms = free(nodes, &Taken::of(pods), spec);
     let usable = rooms.len();
     let mut used: BTreeMap<String, i64> = BTreeMap::new();
     let mut left = added;
     while left > 0 {
-        // The scheduler's default spreads: the node with the most room gets the next pod.
-        let Some(room) = rooms
-            .iter_mut()
-            .filter(|r| r.cpu >= need.cpu && r.memory >= need.memory && r.pods >= 1)
-            .max_by_key(|r| (r.cpu, r.memory))
-        else {
-            break;
-        };
+        let Some(room) = roomiest(&mut rooms, need) else { break };
         room.cpu -= need.cpu;
         room.memory -= need.memory;
         room.pods -= 1;
@@ -126,6 +119,49 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Li
     Line::new(Level::Fact, "pods", format!("+{added} of {each}: room on {}{more}", places.join(", ")))
 }
 
+/// The pods, by their place in the list, that no node has room for when each is put where there is the most.
+pub(crate) fn unplaced(specs: &[&Value], nodes: &[Value], running: &[Value]) -> Vec<usize> {
+    let mut taken = Taken::of(running);
+    let mut without = Vec::new();
+    for (at, spec) in specs.iter().enumerate() {
+        let need = requested(spec);
+        match roomiest(&mut free(nodes, &taken, spec), need) {
+            Some(room) => taken.add(&room.name, need),
+            None => without.push(at),
+        }
+    }
+    without
+}
+
+/// The scheduler's default spreads: the node with the most room gets the next pod.
+fn roomiest(rooms: &mut [Room], need: Request) -> Option<&mut Room> {
+    rooms
+        .iter_mut()
+        .filter(|r| r.cpu >= need.cpu && r.memory >= need.memory && r.pods >= 1)
+        .max_by_key(|r| (r.cpu, r.memory))
+}
+
+/// What pods take of each node.
+#[derive(Default)]
+struct Taken(BTreeMap<String, (Request, i128)>);
+
+impl Taken {
+    fn of(pods: &[Value]) -> Self {
+        let mut taken = Self::default();
+        for pod in pods {
+            taken.add(text(pod, "/spec/nodeName"), requested(pod.get("spec").unwrap_or(&Value::Null)));
+        }
+        taken
+    }
+
+    fn add(&mut self, node: &str, request: Request) {
+        let (sum, count) = self.0.entry(node.to_string()).or_default();
+        sum.cpu += request.cpu;
+        sum.memory += request.memory;
+        *count += 1;
+    }
+}
+
 /// The spec of the pods that a change runs.
 fn pod_spec(change: &Change) -> &Value {
     let path = if change.kind.kind == "Pod" { "/spec" } else { "/spec/template/spec" };
@@ -142,7 +178,7 @@ fn describe(need: Request) -> String {
 }
 
 /// Room on each node that takes such pods.
-fn free(nodes: &[Value], pods: &[Value], spec: &Value) -> Vec<Room> {
+fn free(nodes: &[Value], taken: &Taken, spec: &Value) -> Vec<Room> {
     let mut rooms: Vec<Room> = nodes
         .iter()
         .filter(|node| takes(node, spec))
@@ -158,20 +194,11 @@ fn free(nodes: &[Value], pods: &[Value], spec: &Value) -> Vec<Room> {
             }
         })
         .collect();
-    let mut index: BTreeMap<&str, Request> = BTreeMap::new();
-    let mut count: BTreeMap<&str, i128> = BTreeMap::new();
-    for pod in pods {
-        let taken = requested(pod.get("spec").unwrap_or(&Value::Null));
-        let sum = index.entry(text(pod, "/spec/nodeName")).or_default();
-        sum.cpu += taken.cpu;
-        sum.memory += taken.memory;
-        *count.entry(text(pod, "/spec/nodeName")).or_default() += 1;
-    }
     for room in &mut rooms {
-        let taken = index.get(room.name.as_str()).copied().unwrap_or_default();
-        room.cpu -= taken.cpu;
-        room.memory -= taken.memory;
-        room.pods -= count.get(room.name.as_str()).copied().unwrap_or(0);
+        let (sum, count) = taken.0.get(&room.name).copied().unwrap_or_default();
+        room.cpu -= sum.cpu;
+        room.memory -= sum.memory;
+        room.pods -= count;
     }
     rooms
 }
@@ -332,6 +359,18 @@ mod tests {
         assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &mut Vec::new()).level, Level::Fact);
         let picky = json!({"containers": [{}], "nodeSelector": {"disk": "ssd"}});
         assert_eq!(fit(&scale(1, 2, picky), &[node("n1", "4")], &mut Vec::new()).level, Level::Problem);
+    }
+
+    #[test]
+    fn pods_that_no_node_takes() {
+        let spec = |cpu: &str| json!({"containers": [{"resources": {"requests": {"cpu": cpu}}}]});
+        let (small, large) = (spec("1"), spec("1500m"));
+        let specs = [&large, &small, &large, &small];
+        assert_eq!(unplaced(&specs, &[node("n1", "3")], &[]), [2, 3]);
+        assert!(unplaced(&specs, &[node("n1", "3"), node("n2", "2")], &[]).is_empty());
+        let running =
+            json!({"spec": {"nodeName": "n2", "containers": [{"resources": {"requests": {"cpu": "2"}}}]}});
+        assert_eq!(unplaced(&specs, &[node("n1", "3"), node("n2", "2")], &[running]), [2, 3]);
     }
 
     #[test]

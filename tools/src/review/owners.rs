@@ -19,10 +19,13 @@ pub struct Owner {
 
 /// Everybody who also decides about the change, the strongest first.
 pub(super) fn owners(change: &Change, autoscalers: &[Value]) -> Vec<Owner> {
-    let mut all: Vec<Owner> = autoscaler_owners(change, autoscalers).into_iter().collect();
+    let mut all: Vec<Owner> = Vec::new();
+    if !change.removes() {
+        all.extend(autoscaler_owners(change, autoscalers));
+    }
     all.extend(controller(change));
     all.extend(gitops(&change.live));
-    all.extend(helm(&change.live));
+    all.extend(helm(change));
     all.extend(manifests(change));
     all
 }
@@ -97,6 +100,9 @@ fn scaling(change: &Change) -> Option<(i64, i64)> {
 fn controller(change: &Change) -> Option<Owner> {
     let owner = items(&change.live, "/metadata/ownerReferences").iter().find(|o| o["controller"] == true)?;
     let name = format!("{}/{}", text(owner, "/kind").to_lowercase(), text(owner, "/name"));
+    if change.removes() {
+        return Some(Owner { name, effect: "makes another in its place".into(), level: Level::Warning });
+    }
     Some(Owner {
         effect: format!("owns this object and will put its own values back; change {name} instead"),
         name,
@@ -153,14 +159,20 @@ fn gitops(live: &Value) -> Option<Owner> {
     None
 }
 
-fn helm(live: &Value) -> Option<Owner> {
+fn helm(change: &Change) -> Option<Owner> {
+    let live = &change.live;
     let release = label(live, "meta.helm.sh/release-name");
     let is_helm = !release.is_empty()
         || label(live, "app.kubernetes.io/managed-by") == "Helm"
         || has_manager(live, &["helm"]);
     is_helm.then(|| Owner {
         name: format!("Helm release {}", if release.is_empty() { "(unnamed)" } else { release }),
-        effect: "sets its values again at the next upgrade; change the values to keep this".into(),
+        effect: match change.removes() {
+            true => {
+                "brings it back at the next upgrade or rollback; take it out of the chart to keep this".into()
+            }
+            false => "sets its values again at the next upgrade; change the values to keep this".into(),
+        },
         level: Level::Warning,
     })
 }
@@ -232,6 +244,19 @@ mod tests {
             (Level::Warning, Level::Problem, Level::Problem, Level::Warning)
         );
         assert!(owners(&scale(json!({"spec": {"replicas": 2}}), 3), &[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_deleted_comes_back() {
+        let live = json!({"metadata": {"annotations": {"meta.helm.sh/release-name": "todo"}, "ownerReferences": [{"kind": "ReplicaSet", "name": "r", "controller": true}]}});
+        let kind = builtin("pod");
+        let target = crate::cluster::resolve::resolved(&kind, "t", live, None);
+        let effects: Vec<String> = owners(&Change::delete(target), &[])
+            .into_iter()
+            .map(|o| format!("{} {}", o.name, o.effect))
+            .collect();
+        assert_eq!(effects[0], "replicaset/r makes another in its place");
+        assert!(effects[1].starts_with("Helm release todo brings it back"), "{effects:?}");
     }
 
     #[test]

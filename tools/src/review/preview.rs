@@ -112,9 +112,10 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
     let Foresight { change, request, shown, touched, mut lines, conflicts } = foreseen;
     let empty =
         Namespace { autoscalers: Ok(vec![]), budgets: Ok(vec![]), quotas: Ok(vec![]), services: Ok(vec![]) };
+    let evicts = change.does == Does::Evict;
     let near = around.namespaces.get(&change.object.namespace).unwrap_or(&empty);
     let hpas = seen(&near.autoscalers, "owners", "autoscalers", &mut lines);
-    let owners = if change.does == Does::Evict { Vec::new() } else { owners::owners(&change, hpas) };
+    let owners = if evicts { Vec::new() } else { owners::owners(&change, hpas) };
     // Asked about only where they matter: what cannot be looked at then keeps the change from going ahead by itself.
     let shrinks = change.added_pods() < 0;
     let budgets = match shrinks || change.replaces_pods() {
@@ -138,10 +139,15 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
         }
     }
     lines.extend(needs::lines(&change, &around.needs));
-    if let UndoBy::Never(why) = &change.undo {
+    // A drain says once what holds for each of its pods.
+    if let UndoBy::Never(why) = &change.undo
+        && !evicts
+    {
         lines.push(Line::new(Level::Warning, "undo", format!("cannot be taken back: {why}")));
     }
-    lines.push(rights(&change, may));
+    if !(evicts && may == Some(true)) {
+        lines.push(rights(&change, may));
+    }
     let hold = outside_range(&owners, &change);
     let verb = match &change.does {
         Does::Delete => Verb::Delete,

@@ -40,7 +40,9 @@ pub(super) fn assess(plan: &Plan, context: &str) -> Assessment {
     for change in &plan.changes {
         let object = &change.object;
         let namespace = if change.kind.kind == "Namespace" { &object.name } else { &object.namespace };
-        if namespace.starts_with("kube-") || is_control_plane(change) {
+        // An eviction takes no object away that its controller does not make again, and no pod past its budget.
+        let own = namespace.starts_with("kube-") && change.does != Does::Evict;
+        if own || is_control_plane(change) {
             all.needs(Need::ControlPlane, Risk::R5, format!("{object} belongs to the cluster itself"));
         }
         if let Some(power) = power(change) {

@@ -34,10 +34,14 @@ impl Reader<'_> {
         let Some(token) = self.tokens.get(at) else { return Vec::new() };
         let raw = token.raw.trim_start_matches(':');
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let good = !raw.is_empty()
-            && raw.len() <= 128
-            && raw.chars().all(fits)
-            && raw.chars().any(|c| c.is_ascii_digit());
+        let digit = |c: char| c.is_ascii_digit();
+        let version = raw.strip_prefix('v').unwrap_or(raw).starts_with(digit)
+            && (raw.contains('.') || raw.starts_with('v'));
+        let commit = raw.len() >= 7
+            && raw.chars().all(|c| c.is_ascii_hexdigit())
+            && raw.contains(digit)
+            && !raw.chars().all(digit);
+        let good = raw.len() <= 128 && raw.chars().all(fits) && (version || commit);
         if good { self.one(at, json!(raw)) } else { Vec::new() }
     }
 
@@ -230,6 +234,85 @@ impl Reader<'_> {
         } else {
             Vec::new()
         }
+    }
+
+    /// Names of variables as a list, as written.
+    pub fn names(&self, at: usize) -> Vec<Found> {
+        let item = |at: usize| {
+            let raw = &self.tokens.get(at)?.raw;
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            (raw.chars().all(fits) && raw.starts_with(|c: char| c.is_ascii_uppercase() || c == '_'))
+                .then(|| (at + 1, json!(raw)))
+        };
+        self.listed(at, item).into_iter().map(|(end, all)| (end, Value::Json(json!(all)))).collect()
+    }
+
+    /// Namespaces as a list.
+    pub fn namespaces(&self, at: usize) -> Vec<Found> {
+        let item = |at: usize| self.name(at).filter(|n| !n.contains('.')).map(|n| (at + 1, json!(n)));
+        self.listed(at, item).into_iter().map(|(end, all)| (end, Value::Json(json!(all)))).collect()
+    }
+
+    /// A Service by name, with or without its port: `backend`, `backend:8000`.
+    pub fn service_port(&self, at: usize) -> Vec<Found> {
+        let Some(word) = self.word(at) else { return Vec::new() };
+        let Some((name, port)) = word.split_once(':') else {
+            return self.name(at).map(|n| self.one(at, json!(n))).unwrap_or_default();
+        };
+        let named = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !name.is_empty();
+        if named && port.parse::<u16>().is_ok_and(|p| p > 0) { self.one(at, json!(word)) } else { Vec::new() }
+    }
+
+    /// The name of a cookie or a header.
+    pub fn label(&self, at: usize) -> Vec<Found> {
+        let Some(token) = self.tokens.get(at) else { return Vec::new() };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        let known = !token.quoted && self.grammar.index.reserved.contains(&token.low);
+        if !token.raw.is_empty() && token.raw.chars().all(fits) && !known {
+            self.one(at, json!(token.raw))
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// A kind, or a field of one by its dotted path.
+    pub fn field(&self, at: usize) -> Vec<Found> {
+        let Some(token) = self.tokens.get(at).filter(|t| !t.quoted) else { return Vec::new() };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if let Some((kind, _)) = token.low.split_once('.')
+            && self.grammar.index.kind_words.contains_key(kind)
+            && token.raw.chars().all(fits)
+        {
+            return self.one(at, json!(token.raw));
+        }
+        self.kind(at).map(|(end, kind)| (end, Value::Json(json!(kind)))).collect()
+    }
+
+    /// A verb of the API.
+    pub fn verb(&self, at: usize) -> Vec<Found> {
+        const VERBS: [&str; 9] = [
+            "get",
+            "list",
+            "watch",
+            "create",
+            "update",
+            "patch",
+            "delete",
+            "deletecollection",
+            "impersonate",
+        ];
+        match self.word(at) {
+            Some(verb) if VERBS.contains(&verb) => self.one(at, json!(verb)),
+            Some("read" | "see" | "view") => self.one(at, json!("get")),
+            Some("change" | "edit") => self.one(at, json!("update")),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A service account.
+    pub fn account(&self, at: usize) -> Vec<Found> {
+        self.name(at).map(|n| self.one(at, json!(format!("serviceaccount/{n}")))).unwrap_or_default()
     }
 
     fn one(&self, at: usize, value: Json) -> Vec<Found> {

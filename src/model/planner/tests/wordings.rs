@@ -45,6 +45,14 @@ fn sample(slot: Slot, random: &mut Random) -> &'static str {
         Slot::Storage => &["5Gi at /data", "1Gi of storage mounted at /var/lib/x"],
         Slot::UrlPath => &["/", "/api/v1"],
         Slot::Host => &["shop.example.com"],
+        Slot::Names => &["DEBUG", "A and B"],
+        Slot::NamespaceList => &["dev", "dev and staging"],
+        Slot::TargetWorkload => &["deployment/web"],
+        Slot::ServicePort => &["web-v2", "backend:8000"],
+        Slot::Label => &["nightly", "X-Beta"],
+        Slot::Field => &["deployment", "deployment.spec.strategy"],
+        Slot::Verb => &["delete", "create"],
+        Slot::Account => &["builder"],
         Slot::File => &["k8s/app.yaml", "./charts/todo", "\"my folder\""],
     };
     some[random.below(some.len())]

@@ -1,3 +1,5 @@
+//! What a deployment is made of, and what an update touches.
+
 use super::*;
 
 fn deploy(arguments: Value) -> Deploy {

@@ -7,7 +7,7 @@ use crate::object::{items, number, text};
 use crate::sanitize;
 
 /// Whether the object of that uid is gone, and what holds it when it is not.
-pub(super) fn gone(uid: &str, live: &Value) -> State {
+pub(crate) fn gone(uid: &str, live: &Value) -> State {
     if live.is_null() || text(live, "/metadata/uid") != uid {
         return State::Ready;
     }

@@ -1,0 +1,3 @@
+//! Deleting, draining, running Jobs: what is said before, what is done, and what comes back.
+
+mod delete;
