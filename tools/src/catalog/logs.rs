@@ -29,13 +29,13 @@ pub struct Logs {
     pub workload: String,
     /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Container; chosen by what went wrong when left out.
+    /// Chosen by what went wrong when left out.
     pub container: Option<String>,
     /// From this long ago (`10m`) or this time on.
     pub since: Option<String>,
-    /// Up to this long ago or this time.
+    /// Likewise, the end.
     pub until: Option<String>,
-    /// Last lines of each pod, at most 500; 50 when left out.
+    /// Last lines of each pod; 50 when left out.
     pub tail: Option<u32>,
     /// The run before the last restart: why it crashed.
     pub previous: Option<bool>,

@@ -21,25 +21,23 @@ use crate::report::Report;
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Show CPU and memory in use beside requests and limits, the largest first; of nodes, also what is left.
+/// Show CPU and memory used, requested and allowed, the largest first; of nodes also what is free.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
-    /// What the rows are; pods when left out.
     pub by: Option<By>,
     /// Only of this workload, pod or node.
     pub name: Option<String>,
-    /// Namespace; leave out for the current one; `*`: all.
+    /// The current one when left out; `*`: all.
     pub namespace: Option<String>,
     /// Label selector.
     pub selector: Option<String>,
-    /// What to sort by; cpu when left out.
     pub sort: Option<Sort>,
     /// Most rows; 20 when left out.
     pub limit: Option<u32>,
 }
 
-/// What the rows are.
+// What the rows are; without a doc comment, because the names say it to a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
@@ -51,7 +49,7 @@ pub enum By {
     Namespaces,
 }
 
-/// What to sort by.
+// What to sort by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
