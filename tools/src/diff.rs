@@ -19,7 +19,11 @@ pub struct FieldChange {
 impl FieldChange {
     /// The same change as people and models may see it: without the values of secrets.
     pub fn masked(self) -> Self {
-        let secret = self.path.split(['/', '=', ']']).any(redact::is_secret_name);
+        // What only names a Secret, or a key of one, is no secret.
+        let refers =
+            ["/valueFrom/", "/envFrom", "/secretName", "/secretRef", "/imagePullSecrets", "/serviceAccount"];
+        let secret = self.path.split(['/', '=', ']']).any(redact::is_secret_name)
+            && !refers.iter().any(|r| self.path.contains(r));
         let mask = |value: Option<Value>| {
             value
                 .map(|v| if secret && !v.is_boolean() { redact::MASK.into() } else { redact::object(&v) })

@@ -50,9 +50,9 @@ pub enum Slot {
     Revision,
     Duration,
     Selector,
-    /// Text that a line must contain, escaped for a regular expression.
+    /// Text that a line must contain.
     Text,
-    /// A regular expression as written.
+    /// A regular expression, between slashes when it is more than text.
     Pattern,
     PlanId,
     /// `todo-frontend:latest`; with `MarkedImage` only what shows by a tag or digest that it is one.
@@ -193,8 +193,8 @@ pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Slot::Revision => r.revision(at),
         Slot::Duration => r.duration(at),
         Slot::Selector => r.selector(at),
-        Slot::Text => r.text(at, true),
-        Slot::Pattern => r.text(at, false),
+        Slot::Text => r.text(at, false),
+        Slot::Pattern => r.text(at, true),
         Slot::PlanId => r.plan_id(at),
         Slot::Image => r.image(at),
         Slot::MarkedImage => r.marked_image(at),

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::error::ToolError;
+use crate::manifest::check::{self, Finding, check};
+use crate::manifest::known::known;
 use crate::manifest::order::{Order, order};
 use crate::manifest::{Document, read};
 use crate::object::{ApiKind, builtin_kinds, text};
@@ -31,11 +33,15 @@ pub(in crate::catalog) async fn changes(
     mut documents: Vec<Document>,
     options: &Options<'_>,
 ) -> Result<(Vec<Change>, Vec<String>), ToolError> {
-    let kinds = kinds(cluster, &documents).await?;
+    let kinds = match kinds(cluster, &documents).await? {
+        Ok(kinds) => kinds,
+        Err(unknown) => return Err(unserved(cluster, &documents, &unknown).await),
+    };
     for (document, kind) in documents.iter_mut().zip(&kinds) {
         place(document, kind, options)?;
     }
     read::once(&documents)?;
+    let checked = check(&documents, &known(cluster, &documents).await);
     let order = order(&documents);
     let made: Vec<String> = of_kind(&documents, "Namespace").map(|d| d.name().to_string()).collect();
     let defined: Vec<String> = of_kind(&documents, "CustomResourceDefinition")
@@ -66,22 +72,31 @@ pub(in crate::catalog) async fn changes(
             *take = Take::From(options.own_managers.iter().map(ToString::to_string).collect());
         }
         change.lines.extend(waits(&order, i, &documents));
+        change.lines.extend(checked.findings.iter().filter(|f| f.object == change.object).map(line_of));
         changes.push(change);
     }
     // The preview shows them in the order in which they are written.
     changes.sort_by_key(|c| c.tier);
-    let notes = order
-        .circular
+    let mut notes: Vec<String> = checked
+        .blind
         .iter()
-        .map(|e| {
-            format!(
-                "{} and {} name each other; {} is made without waiting",
-                documents[e.after].label(),
-                documents[e.before].label(),
-                documents[e.after].label()
-            )
-        })
+        .cloned()
+        .chain(
+            checked
+                .findings
+                .iter()
+                .filter(|f| !changes.iter().any(|c| c.object == f.object))
+                .map(|f| sanitize::line(&f.to_string())),
+        )
         .collect();
+    notes.extend(order.circular.iter().map(|e| {
+        format!(
+            "{} and {} name each other; {} is made without waiting",
+            documents[e.after].label(),
+            documents[e.before].label(),
+            documents[e.after].label()
+        )
+    }));
     Ok((changes, notes))
 }
 
@@ -126,7 +141,10 @@ fn place(document: &mut Document, kind: &ApiKind, options: &Options<'_>) -> Resu
 }
 
 /// The kind of each document as the cluster serves it, in the version that the document says.
-async fn kinds(cluster: &Cluster, documents: &[Document]) -> Result<Vec<ApiKind>, ToolError> {
+async fn kinds(
+    cluster: &Cluster,
+    documents: &[Document],
+) -> Result<Result<Vec<ApiKind>, Vec<String>>, ToolError> {
     let mut kinds = Vec::new();
     let mut unknown = Vec::new();
     for document in documents {
@@ -151,10 +169,37 @@ async fn kinds(cluster: &Cluster, documents: &[Document]) -> Result<Vec<ApiKind>
             )),
         }
     }
-    if unknown.is_empty() {
-        return Ok(kinds);
+    Ok(if unknown.is_empty() { Ok(kinds) } else { Err(unknown) })
+}
+
+/// Some kinds are not served, so nothing can be previewed: all that is wrong with the manifests is told at once.
+async fn unserved(cluster: &Cluster, documents: &[Document], unknown: &[String]) -> ToolError {
+    const MOST: usize = 20;
+    let checked = check(documents, &known(cluster, documents).await);
+    let mut all: Vec<String> = checked.findings.iter().map(ToString::to_string).collect();
+    let told = |place: &str| all.iter().any(|f| f.starts_with(place));
+    let rest: Vec<String> = unknown
+        .iter()
+        .filter(|u| !told(u.rsplit_once(": ").map_or(u.as_str(), |(place, _)| place)))
+        .cloned()
+        .collect();
+    all.extend(rest);
+    let more = all.len().saturating_sub(MOST);
+    all.truncate(MOST);
+    if more > 0 {
+        all.push(format!("... {more} more"));
     }
-    Err(ToolError::Invalid(sanitize::clean(&unknown.join("\n"), true)))
+    ToolError::Invalid(sanitize::clean(&crate::redact::text(&all.join("\n")), true))
+}
+
+/// A finding as a line of the preview.
+pub(in crate::catalog) fn line_of(finding: &Finding) -> Line {
+    let level = match finding.level {
+        check::Level::Warning => Level::Warning,
+        check::Level::Problem => Level::Problem,
+    };
+    let path = if finding.path.is_empty() { String::new() } else { format!(" {}", finding.path) };
+    Line::new(level, "check", format!("{}{path}: {}. {}", finding.place, finding.says, finding.fix))
 }
 
 /// A kind that one of the documents defines.
