@@ -4,6 +4,7 @@ mod changes;
 mod delete;
 mod events;
 mod get;
+mod job;
 mod logs;
 mod node;
 mod rollout;
@@ -20,6 +21,7 @@ use crate::tool::{Tool, action, query};
 pub static TOOLS: &[Tool] = &[
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<job::Job>(),
     action::<node::Node>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),
