@@ -122,8 +122,11 @@ fn verdict_sentences(object: &ObjectRef, verdict: Option<&Verdict>) -> Vec<Strin
         Some(Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written) => Vec::new(),
         Some(Verdict::Failed { ready, desired, cause, evidence }) => {
             let counted = *desired > 0;
-            let what =
-                if counted { "was changed, but it does not come up" } else { "does not do what it should" };
+            let what = match object.kind.as_str() {
+                "job" => "failed",
+                _ if counted => "was changed, but it does not come up",
+                _ => "does not do what it should",
+            };
             let mut said = vec![format!("{object} {what}: {cause}.")];
             said.extend(evidence.iter().map(|e| format!("  {e}")));
             if counted {

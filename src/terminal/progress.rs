@@ -43,6 +43,7 @@ impl Progress {
     fn rolling(&mut self, object: &ObjectRef, rollout: &Rollout) {
         let doing: Vec<String> = rollout.pods.iter().map(|(what, n)| format!("{n} {what}")).collect();
         self.moving(&match rollout.desired {
+            0 if doing.is_empty() => format!("{object}  waits"),
             0 => format!("{object}  {}", doing.join(", ")),
             desired => format!("{object}  {}/{desired} ready  {}", rollout.ready, doing.join(", ")),
         });

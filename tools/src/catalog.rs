@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod get;
 mod helm;
+mod job;
 mod logs;
 mod node;
 mod release;
@@ -29,6 +30,7 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<job::Job>(),
     action::<node::Node>(),
     action::<delete::Delete>(),
     action::<release::Release>(),

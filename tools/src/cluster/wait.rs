@@ -2,6 +2,7 @@
 
 mod assess;
 mod conditions;
+mod job;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -165,6 +166,7 @@ pub async fn wait(
     loop {
         let looked = match &expect.until {
             Until::Rollout => look(cluster, kind, object).await,
+            Until::Condition if kind.kind == "Job" => look(cluster, kind, object).await,
             _ => cluster
                 .find(kind, &object.namespace, &object.name)
                 .await
@@ -189,6 +191,7 @@ pub async fn wait(
         }
         let (state, rollout) = match &expect.until {
             Until::Rollout => assess(&live, &pods),
+            Until::Condition if kind.kind == "Job" => job::job(&live, &pods),
             Until::Condition => (condition(&kind.kind, &live), Rollout::default()),
             Until::Gone { uid } => (gone(uid, &live), Rollout::default()),
         };
@@ -258,9 +261,14 @@ pub async fn look(
     let Some(selector) = live.pointer("/spec/selector").cloned() else { return Ok((live, Vec::new())) };
     let what = Listing { labels: Some(selector_query(&selector)), limit: Some(500), ..Listing::default() };
     let mut pods = cluster.list(&builtin("pod"), Some(&object.namespace), &what).await?.items;
-    if kind.kind == "StatefulSet"
-        && number(&live, "/status/readyReplicas").unwrap_or(0) < number(&live, "/spec/replicas").unwrap_or(1)
-    {
+    let lacks_pods = match kind.kind.as_str() {
+        "StatefulSet" => {
+            number(&live, "/status/readyReplicas").unwrap_or(0) < number(&live, "/spec/replicas").unwrap_or(1)
+        }
+        "Job" => pods.is_empty(),
+        _ => false,
+    };
+    if lacks_pods {
         let events = warnings(cluster, object).await;
         live["kai.events"] = serde_json::json!(events);
     }

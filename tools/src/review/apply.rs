@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use record::intent;
 use send::{Sent, send};
+use serde_json::Value;
 
 use super::{Approved, Channel, Step, View, needs};
 use crate::cluster::Cluster;
@@ -211,9 +212,15 @@ fn until(step: &Step) -> Option<Until> {
     }
     match change.kind.kind.as_str() {
         _ if change.is_workload() => Some(Until::Rollout),
+        // One that goes on again may run for as long as it likes.
+        "Job" if change.does == Does::Set && !is_suspended(&change.after) => None,
         "Job" | "Pod" | "CustomResourceDefinition" => Some(Until::Condition),
         _ => None,
     }
+}
+
+fn is_suspended(job: &Value) -> bool {
+    job.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true)
 }
 
 fn expected_replicas(step: &Step) -> Option<i64> {

@@ -166,6 +166,11 @@ fn is_secret_write(change: &Change) -> bool {
 fn goes_to_zero(change: &Change) -> bool {
     match change.does {
         Does::Scale { from, to } => to == 0 && from > 0,
+        _ if change.kind.kind == "Job" => {
+            let suspended = |job: &Value| job.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true);
+            let runs = number(&change.live, "/status/active").unwrap_or(0) > 0;
+            runs && suspended(&change.after) && !suspended(&change.live)
+        }
         _ => {
             !change.creates()
                 && number(&change.after, "/spec/replicas") == Some(0)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::State;
-use crate::object::{items, number, text};
+use crate::object::{items, text};
 use crate::sanitize;
 
 /// Whether the object of that uid is gone, and what holds it when it is not.
@@ -46,16 +46,6 @@ pub(super) fn condition(kind: &str, live: &Value) -> State {
         return coming("it to appear");
     }
     match kind {
-        "Job" => match (is("Complete", "True"), is("Failed", "True")) {
-            (Some(_), _) => State::Ready,
-            (_, Some(failed)) => stuck(failed),
-            _ if number(live, "/spec/completions").is_none()
-                && live.pointer("/spec/suspend") == Some(&true.into()) =>
-            {
-                State::Ready
-            }
-            _ => coming("its pods to finish"),
-        },
         "CustomResourceDefinition" => match (is("Established", "True"), is("NamesAccepted", "False")) {
             (_, Some(refused)) => stuck(refused),
             (Some(_), _) => State::Ready,
@@ -91,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn jobs_complete_or_fail() {
-        let job = |condition: &str| json!({"status": {"conditions": [{"type": condition, "status": "True", "reason": "BackoffLimitExceeded", "message": "no"}]}});
-        assert!(matches!(condition("Job", &job("Complete")), State::Ready));
-        assert!(
-            matches!(condition("Job", &job("Failed")), State::Stuck { cause, .. } if cause.contains("BackoffLimitExceeded"))
-        );
-        assert!(matches!(condition("Job", &json!({})), State::Coming { .. }));
+    fn definitions_are_established_or_refused() {
+        let definition =
+            |name: &str, status: &str| json!({"status": {"conditions": [{"type": name, "status": status}]}});
+        let state = |live: &Value| condition("CustomResourceDefinition", live);
+        assert!(matches!(state(&definition("Established", "True")), State::Ready));
+        assert!(matches!(state(&definition("NamesAccepted", "False")), State::Stuck { .. }));
+        assert!(matches!(state(&json!({})), State::Coming { .. }));
     }
 }
