@@ -7,17 +7,20 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::docker::Docker;
-use super::node::go_build;
-use super::oci::{self, Entry, Image, Layer, hex};
+use super::images::images;
+use super::oci::{self, Entry, Layer, hex};
+use super::programs::SERVICES;
 use super::rootfs::Rootfs;
 use super::run::run;
 use crate::cluster::{build, folder};
 use crate::terminal::{Progress, Step};
 
-const WORKLOAD: &str = include_str!("../../../kind/workload/main.go");
 const REGISTRY: &str = include_str!("../../../kind/registry.yaml");
 /// The site that the usual nginx image serves; Debian's is elsewhere.
 const NGINX: &str = "server {\n    listen 80;\n    server_name localhost;\n    root /usr/share/nginx/html;\n    index index.html;\n}\n";
+
+/// The usual redis image answers other pods without a password; Debian's has to be told to.
+const REDIS: &str = "#!/bin/sh\nexec /usr/bin/redis-server \"$@\" --protected-mode no\n";
 
 /// What runs in pods.
 const WORKLOADS: Rootfs = Rootfs {
@@ -40,32 +43,6 @@ const WORKLOADS: Rootfs = Rootfs {
 
 /// The names of busybox that a Debian does not have anyway.
 const APPLETS: [&str; 7] = ["nslookup", "nc", "ping", "telnet", "vi", "httpd", "traceroute"];
-
-/// The program behind small images, built now or found in the cache.
-///
-/// # Errors
-/// Go is missing, or refuses it.
-pub async fn workload(progress: &Progress) -> Result<PathBuf> {
-    let bin = folder::cache().join("bin");
-    let place = bin.join(format!("workload-{}", hex(&Sha256::digest(WORKLOAD)[..4])));
-    let binary = place.join("workload");
-    if binary.exists() {
-        return Ok(binary);
-    }
-    std::fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
-    let _lock = build::lock(&bin.join(".workload.lock"), progress, "workload").await?;
-    if binary.exists() {
-        return Ok(binary);
-    }
-    let step = progress.step("building workload, a few seconds");
-    let fresh = tempfile::Builder::new().prefix(".building-workload-").tempdir_in(&bin)?;
-    let source = fresh.path().join("main.go");
-    std::fs::write(&source, WORKLOAD)?;
-    run("go build", go_build(&source, &fresh.path().join("workload")), &step).await?;
-    std::fs::rename(fresh.keep(), &place).with_context(|| format!("cannot create {}", place.display()))?;
-    step.done();
-    Ok(binary)
-}
 
 /// What a registry serves, and the image it runs.
 pub struct Shelf {
@@ -134,9 +111,10 @@ async fn storage(progress: &Progress) -> Result<PathBuf> {
     let root = folder::cache().join("registry");
     let mut hash = Sha256::new();
     hash.update(include_str!("fixtures.rs"));
+    hash.update(include_str!("images.rs"));
     hash.update(include_str!("oci.rs"));
     hash.update(WORKLOADS.id());
-    hash.update(WORKLOAD);
+    hash.update(SERVICES.id());
     let place = root.join(hex(&hash.finalize()[..4]));
     if place.exists() {
         return Ok(place);
@@ -147,7 +125,7 @@ async fn storage(progress: &Progress) -> Result<PathBuf> {
         return Ok(place);
     }
     let debian = WORKLOADS.tar(progress).await?;
-    let workload = workload(progress).await?;
+    let services = SERVICES.build(progress).await?;
     let step = progress.step("making the images that the registry serves");
     let fresh = tempfile::Builder::new().prefix(".building-").tempdir_in(&root)?;
     let debian = Layer::read(&debian)?;
@@ -158,7 +136,11 @@ async fn storage(progress: &Progress) -> Result<PathBuf> {
         ("var/log/nginx/error.log", Entry::Link("/dev/stderr")),
         ("etc/nginx/sites-enabled/.wh.default", Entry::Text("")),
         ("etc/nginx/conf.d/default.conf", Entry::Text(NGINX)),
-        ("usr/local/bin/workload", Entry::Program(&workload)),
+        ("usr/local/bin/service", Entry::Program(&services)),
+        ("usr/local/bin/clickhouse-client", Entry::Program(&services)),
+        ("usr/local/bin/redis-server", Entry::Script(REDIS)),
+        ("data", Entry::Folder),
+        ("var/lib/clickhouse", Entry::Folder),
     ];
     entries.extend(applets.iter().map(|applet| (applet.as_str(), Entry::Link("/bin/busybox"))));
     let ours = Layer::write(&fresh.path().join("ours.tar"), &entries)?;
@@ -168,48 +150,6 @@ async fn storage(progress: &Progress) -> Result<PathBuf> {
     std::fs::rename(fresh.keep(), &place).with_context(|| format!("cannot create {}", place.display()))?;
     step.done();
     Ok(place)
-}
-
-/// Every image with its tags.
-fn images(layers: &[Layer]) -> Vec<(&'static str, Vec<&'static str>, Image)> {
-    let image = |entrypoint: &[&str], arguments: &[&str], environment: &[&str]| {
-        let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Image {
-            layers: layers.to_vec(),
-            entrypoint: own(entrypoint),
-            arguments: own(arguments),
-            environment: own(environment),
-        }
-    };
-    let shell = || image(&[], &["sh"], &[]);
-    let debian = || image(&[], &["bash"], &[]);
-    let backend = |version: &str| {
-        let version = format!("BACKEND_VERSION={version}");
-        image(&["workload"], &["backend"], &[&version])
-    };
-    let part = |part| image(&["workload"], &[part], &[]);
-    vec![
-        (
-            "library/nginx",
-            vec!["latest", "1.25", "1.27", "1.27-alpine", "alpine"],
-            image(&[], &["nginx", "-g", "daemon off;"], &[]),
-        ),
-        ("library/busybox", vec!["latest", "1.36"], shell()),
-        ("library/alpine", vec!["latest", "3.20"], shell()),
-        ("library/debian", vec!["latest", "bookworm", "bookworm-slim", "12"], debian()),
-        (
-            "library/redis",
-            vec!["latest", "7", "7-alpine"],
-            image(&[], &["redis-server", "--protected-mode", "no"], &[]),
-        ),
-        ("library/python", vec!["3.12-slim", "3.12"], image(&[], &["python3"], &[])),
-        ("curlimages/curl", vec!["latest"], image(&["curl"], &[], &[])),
-        ("polinux/stress-ng", vec!["latest"], image(&["stress-ng"], &[], &[])),
-        ("library/todo-backend", vec!["latest", "v1"], backend("v1")),
-        ("library/todo-backend", vec!["v2"], backend("v2")),
-        ("library/todo-frontend", vec!["latest", "v1", "v2"], part("frontend")),
-        ("library/todo-worker", vec!["latest", "v1", "v2"], part("worker")),
-    ]
 }
 
 /// Waits until the registry answers, as the nodes will ask it.

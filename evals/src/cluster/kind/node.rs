@@ -2,15 +2,14 @@
 //! of the Kubernetes that we build.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::docker::Docker;
-use super::fixtures;
 use super::oci::{self, Entry, Image, Layer};
+use super::programs::PAUSE;
 use super::rootfs::Rootfs;
 use super::run::run;
 use crate::cluster::build::{KUBERNETES, Tool, go_tool};
@@ -84,7 +83,7 @@ struct Programs {
     coredns: PathBuf,
     metrics_server: PathBuf,
     provisioner: PathBuf,
-    workload: PathBuf,
+    pause: PathBuf,
 }
 
 /// Finds the image in the daemon, fetches it, or makes it.
@@ -130,7 +129,7 @@ impl Programs {
             coredns: go_tool(progress, Tool::CoreDns).await?,
             metrics_server: go_tool(progress, Tool::MetricsServer).await?,
             provisioner: go_tool(progress, Tool::LocalPathProvisioner).await?,
-            workload: fixtures::workload(progress).await?,
+            pause: PAUSE.build(progress).await?,
         })
     }
 
@@ -145,7 +144,7 @@ impl Programs {
         for rootfs in [NODE, PROXY] {
             hash.update(rootfs.id());
         }
-        for program in [&self.kube, &self.coredns, &self.metrics_server, &self.provisioner, &self.workload] {
+        for program in [&self.kube, &self.coredns, &self.metrics_server, &self.provisioner, &self.pause] {
             let folder = program.parent().and_then(Path::file_name).unwrap_or_default();
             hash.update(folder.as_encoded_bytes());
         }
@@ -161,7 +160,7 @@ impl Programs {
         let part = || Image { layers: vec![kube.clone()], ..Image::default() };
         let mut proxy = part();
         proxy.layers.insert(0, Layer::read(nft)?);
-        let pause = running(single(folder, "pause", &self.workload)?, "/pause");
+        let pause = running(single(folder, "pause", &self.pause)?, "/pause");
         Ok(vec![
             ("registry.k8s.io/kube-apiserver:v1.34.4", part()),
             ("registry.k8s.io/kube-controller-manager:v1.34.4", part()),
@@ -299,12 +298,4 @@ impl Drop for Removed<'_> {
     fn drop(&mut self) {
         self.docker.quiet(&["rm", "-f", "-v", self.container]);
     }
-}
-
-/// Runs a command of Go's for programs of ours that need no module.
-pub fn go_build(source: &Path, target: &Path) -> Command {
-    let mut command = Command::new("go");
-    command.env("CGO_ENABLED", "0").env("GOFLAGS", "").env("GOWORK", "off");
-    command.args(["build", "-trimpath", "-ldflags", "-s -w", "-o"]).arg(target).arg(source);
-    command
 }

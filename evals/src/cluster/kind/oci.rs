@@ -31,6 +31,10 @@ pub enum Entry<'a> {
     Text(&'a str),
     /// A program with the content of a file here; the same file twice is stored once.
     Program(&'a Path),
+    /// A program that is this text.
+    Script(&'a str),
+    /// An empty folder that all may write to, as volumes are.
+    Folder,
     /// A symbolic link.
     Link(&'a str),
 }
@@ -46,6 +50,8 @@ pub struct Image {
     pub arguments: Vec<String>,
     /// More environment, as NAME=value.
     pub environment: Vec<String>,
+    /// The folder that it runs in; the root when empty.
+    pub folder: String,
 }
 
 /// Bytes by their digest.
@@ -86,13 +92,18 @@ impl Layer {
             let mut stored: BTreeMap<&Path, &str> = BTreeMap::new();
             for (name, entry) in entries {
                 let mut header = header(match entry {
-                    Entry::Program(_) => 0o755,
+                    Entry::Program(_) | Entry::Script(_) => 0o755,
+                    Entry::Folder => 0o777,
                     _ => 0o644,
                 });
                 match entry {
-                    Entry::Text(text) => {
+                    Entry::Text(text) | Entry::Script(text) => {
                         header.set_size(text.len() as u64);
                         tar.append_data(&mut header, name, text.as_bytes())?;
+                    }
+                    Entry::Folder => {
+                        header.set_entry_type(tar::EntryType::Directory);
+                        tar.append_data(&mut header, name, std::io::empty())?;
                     }
                     Entry::Link(target) => {
                         header.set_entry_type(tar::EntryType::Symlink);
@@ -130,6 +141,9 @@ impl Image {
             if !words.is_empty() {
                 run[field] = json!(words);
             }
+        }
+        if !self.folder.is_empty() {
+            run["WorkingDir"] = json!(self.folder);
         }
         let digests: Vec<String> =
             self.layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect();
@@ -297,6 +311,8 @@ mod tests {
             ("bin/b", Entry::Program(&program)),
             ("etc/text", Entry::Text("text")),
             ("log", Entry::Link("/dev/stdout")),
+            ("run", Entry::Script("#!/bin/sh\n")),
+            ("data", Entry::Folder),
         ];
         let layer = Layer::write(&folder.join("layer.tar"), &entries).unwrap();
         Image { layers: vec![layer], entrypoint: vec!["/bin/a".into()], ..Image::default() }
@@ -323,6 +339,8 @@ mod tests {
             ("bin/b", tar::EntryType::Link),
             ("etc/text", tar::EntryType::Regular),
             ("log", tar::EntryType::Symlink),
+            ("run", tar::EntryType::Regular),
+            ("data", tar::EntryType::Directory),
         ];
         assert_eq!(kinds, expected.map(|(name, kind)| (name.to_owned(), kind)));
     }
