@@ -162,7 +162,9 @@ fn display(verdict: Option<&Verdict>) -> String {
 fn past(title: &str) -> String {
     let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
     let done = match verb {
+        "Abort" => "Aborted",
         "Apply" => "Applied",
+        "Copy" => "Copied",
         "Deploy" => "Deployed",
         "Update" => "Updated",
         "Scale" => "Scaled",
@@ -172,6 +174,9 @@ fn past(title: &str) -> String {
         "Resume" => "Resumed",
         "Take" => "Took",
         "Delete" => "Deleted",
+        "Promote" => "Promoted",
+        "Route" => "Routed",
+        "Send" => "Sent",
         "Cordon" => "Cordoned",
         "Uncordon" => "Uncordoned",
         "Drain" => "Drained",

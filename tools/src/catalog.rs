@@ -3,6 +3,7 @@
 mod apply;
 mod can_i;
 mod changes;
+mod copy;
 mod delete;
 mod deploy;
 mod events;
@@ -25,6 +26,7 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<copy::Copy>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),
     query::<get::Get>(),

@@ -3,10 +3,11 @@
 use super::TOOLS;
 
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
-const SAYS_ITSELF: [&str; 49] = [
+const SAYS_ITSELF: [&str; 52] = [
     "action",
     "annotations",
     "args",
+    "as",
     "command",
     "container",
     "cpu",
@@ -41,6 +42,7 @@ const SAYS_ITSELF: [&str; 49] = [
     "readiness",
     "read_only_root",
     "release",
+    "replace",
     "replicas",
     "resource",
     "revision",
@@ -49,6 +51,7 @@ const SAYS_ITSELF: [&str; 49] = [
     "service_account",
     "since",
     "target_port",
+    "to",
     "tolerations",
     "values",
     "verb",
