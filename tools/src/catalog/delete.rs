@@ -130,7 +130,7 @@ async fn by_names(
 }
 
 /// Says that there is none of that name, with the nearest there are: a deletion is never of what only looks alike.
-async fn missing(cluster: &Cluster, kind: &ApiKind, name: &str, namespace: &str) -> ToolError {
+pub(super) async fn missing(cluster: &Cluster, kind: &ApiKind, name: &str, namespace: &str) -> ToolError {
     let (place, within) = match kind.namespaced {
         true => (format!(" in namespace {namespace}"), Some(namespace)),
         false => (String::new(), None),
