@@ -12,6 +12,7 @@ mod logs;
 mod rollout;
 mod rollout_status;
 mod scale;
+mod set;
 mod undo;
 
 pub use changes::Changes;
@@ -24,6 +25,7 @@ pub static TOOLS: &[Tool] = &[
     action::<deploy::Deploy>(),
     action::<apply::Apply>(),
     action::<scale::Scale>(),
+    action::<set::Set>(),
     action::<rollout::Rollout>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),

@@ -3,7 +3,7 @@
 use super::TOOLS;
 
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
-const SAYS_ITSELF: [&str; 49] = [
+const SAYS_ITSELF: [&str; 55] = [
     "action",
     "annotations",
     "args",
@@ -11,8 +11,10 @@ const SAYS_ITSELF: [&str; 49] = [
     "container",
     "cpu",
     "cpu_limit",
+    "cpu_request",
     "cpu_target",
     "env",
+    "env_from",
     "force",
     "from",
     "host",
@@ -24,22 +26,23 @@ const SAYS_ITSELF: [&str; 49] = [
     "liveness",
     "local_port",
     "max",
+    "max_replicas",
     "memory",
     "memory_limit",
     "memory_request",
     "memory_target",
     "min",
-    "max_replicas",
     "name",
     "names",
     "namespace",
     "node_port",
     "node_selector",
+    "off",
     "path",
     "port",
     "ports",
-    "readiness",
     "read_only_root",
+    "readiness",
     "release",
     "replicas",
     "resource",
@@ -50,9 +53,12 @@ const SAYS_ITSELF: [&str; 49] = [
     "since",
     "target_port",
     "tolerations",
+    "type",
+    "unset",
     "values",
     "verb",
     "weight",
+    "workload",
 ];
 
 #[test]
