@@ -167,6 +167,7 @@ fn past(title: &str) -> String {
         "Deploy" => "Deployed",
         "Update" => "Updated",
         "Scale" => "Scaled",
+        "Set" => "Set",
         "Restart" => "Restarted",
         "Roll" => "Rolled",
         "Pause" => "Paused",

@@ -14,6 +14,7 @@ mod queries;
 mod real;
 mod rollouts;
 mod secrets;
+mod seeds;
 mod stale;
 mod support;
 mod tidy;

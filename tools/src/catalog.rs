@@ -17,6 +17,7 @@ mod release;
 mod rollout;
 mod rollout_status;
 mod scale;
+mod set;
 mod undo;
 mod usage;
 
@@ -30,6 +31,7 @@ pub static TOOLS: &[Tool] = &[
     action::<deploy::Deploy>(),
     action::<apply::Apply>(),
     action::<scale::Scale>(),
+    action::<set::Set>(),
     action::<rollout::Rollout>(),
     action::<job::Job>(),
     action::<node::Node>(),

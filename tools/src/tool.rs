@@ -170,7 +170,8 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// The simplest schema that says the same: every endpoint and grammar engine takes it. Documented enums become plain
-/// enums, optional values lose their `null` (absent says it), number formats go.
+/// enums, optional values lose their `null` (absent says it), number formats and the bounds that come from them go: the
+/// arguments are checked in any case.
 fn plain(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     // Bounds are checked when the arguments are read, and the error says them.
@@ -179,6 +180,8 @@ fn plain(schema: &mut Value) {
     }
     map.shift_remove("format");
     map.shift_remove("default");
+    map.shift_remove("minimum");
+    map.shift_remove("maximum");
     if let Some(Value::Array(types)) = map.get("type") {
         let left: Vec<Value> = types.iter().filter(|t| *t != "null").cloned().collect();
         if let [one] = left.as_slice() {

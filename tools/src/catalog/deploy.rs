@@ -4,8 +4,8 @@
 
 mod defaults;
 mod folder;
-mod objects;
-mod shorthand;
+pub(in crate::catalog) mod objects;
+pub(in crate::catalog) mod shorthand;
 
 use std::collections::BTreeMap;
 use std::path::Path;
