@@ -43,7 +43,7 @@ fn todo_by_chart() {
         ready(&world, name, 2);
     }
     // The same again is nothing; another value is one field.
-    let mut kai = person(&world, &[&release[..], &["--set", "config.logLevel=debug"]].concat());
+    let mut kai = person(&world, &[&release[..], &["--set", "config.LOG_LEVEL=debug"]].concat());
     kai.sees("LOG_LEVEL: info → debug").sees("Type").types("n");
     kai.ends(3);
 }
