@@ -56,6 +56,7 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
             Verb::Create => style.good("+"),
             Verb::Update => style.warn("~"),
             Verb::Delete | Verb::Evict => style.bad("-"),
+            Verb::Enter => style.bad(">"),
         },
         style.bold(&line(&name)),
         " ".repeat(gap),

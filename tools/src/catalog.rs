@@ -3,10 +3,12 @@
 mod changes;
 mod delete;
 mod events;
+mod exec;
 mod get;
 mod job;
 mod logs;
 mod node;
+mod port_forward;
 mod rollout;
 mod rollout_status;
 mod scale;
@@ -15,6 +17,7 @@ mod undo;
 pub use changes::Changes;
 pub use undo::{last_undoable, was_applied};
 
+use crate::policy::Policy;
 use crate::tool::{Tool, action, query};
 
 /// The catalogue, in the order in which it is shown.
@@ -25,12 +28,20 @@ pub static TOOLS: &[Tool] = &[
     action::<node::Node>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),
+    action::<exec::Exec>(),
+    action::<port_forward::PortForward>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
     query::<events::Events>(),
     query::<rollout_status::RolloutStatus>(),
     query::<changes::Changes>(),
 ];
+
+/// The tools that are offered under these rules: one that is off until it is enabled is not spoken of before. Whoever
+/// names it all the same is refused by the gate.
+pub fn offered(policy: &Policy) -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(|t| t.needs.is_none_or(|need| policy.allows(need)))
+}
 
 /// The tool of that name.
 pub fn find(name: &str) -> Option<&'static Tool> {

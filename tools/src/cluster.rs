@@ -2,8 +2,10 @@
 
 mod connect;
 mod guard;
+pub(crate) mod inside;
 pub mod read;
 pub mod resolve;
+pub(crate) mod stream;
 pub mod wait;
 pub(crate) mod write;
 
