@@ -7,12 +7,14 @@ mod copy;
 mod delete;
 mod deploy;
 mod events;
+mod exec;
 mod explain;
 mod get;
 mod helm;
 mod job;
 mod logs;
 mod node;
+mod port_forward;
 mod release;
 mod rollout;
 mod rollout_status;
@@ -24,6 +26,7 @@ mod usage;
 pub use changes::Changes;
 pub use undo::{last_undoable, was_applied};
 
+use crate::policy::Policy;
 use crate::tool::{Tool, action, query};
 
 /// The catalogue, in the order in which it is shown.
@@ -39,6 +42,8 @@ pub static TOOLS: &[Tool] = &[
     action::<delete::Delete>(),
     action::<release::Release>(),
     action::<undo::Undo>(),
+    action::<exec::Exec>(),
+    action::<port_forward::PortForward>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
     query::<events::Events>(),
@@ -49,6 +54,12 @@ pub static TOOLS: &[Tool] = &[
     query::<explain::Explain>(),
     query::<can_i::CanI>(),
 ];
+
+/// The tools that are offered under these rules: one that is off until it is enabled is not spoken of before. Whoever
+/// names it all the same is refused by the gate.
+pub fn offered(policy: &Policy) -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(|t| t.needs.is_none_or(|need| policy.allows(need)))
+}
 
 /// The tool of that name.
 pub fn find(name: &str) -> Option<&'static Tool> {

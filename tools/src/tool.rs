@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::error::ToolError;
 use crate::journal::Journal;
 use crate::plan::Plan;
+use crate::policy::Need;
 use crate::report::Report;
 
 /// What a tool may look at while it works: the cluster to read, the moment and the words of the request.
@@ -42,6 +43,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + 'static {
     const NAME: &'static str;
     /// Whether the change can lose something that an undo does not bring back. True for MCP's `destructiveHint`.
     const DESTRUCTIVE: bool;
+    /// What policy must have allowed before the tool is offered at all.
+    const NEEDS: Option<Need> = None;
     /// Reads what is needed and decides what would change.
     ///
     /// # Errors
@@ -69,6 +72,8 @@ type Run = fn(Value, Context) -> Pin<Box<dyn Future<Output = Result<Outcome, Too
 pub struct Tool {
     pub name: &'static str,
     pub effect: Effect,
+    /// What policy must have allowed before it is offered.
+    pub needs: Option<Need>,
     schema: fn() -> Value,
     run: Run,
 }
@@ -112,6 +117,7 @@ pub const fn query<Q: Query>() -> Tool {
     Tool {
         name: Q::NAME,
         effect: Effect::Reads,
+        needs: None,
         schema: schema::<Q>,
         run: |arguments, context| {
             Box::pin(async move {
@@ -127,6 +133,7 @@ pub const fn action<A: Action>() -> Tool {
     Tool {
         name: A::NAME,
         effect: Effect::Changes { destructive: A::DESTRUCTIVE },
+        needs: A::NEEDS,
         schema: schema::<A>,
         run: |arguments, context| {
             Box::pin(async move {
