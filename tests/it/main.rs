@@ -4,6 +4,7 @@
 
 mod apply;
 mod approval;
+mod checks;
 mod documents;
 mod drain;
 mod faults;
