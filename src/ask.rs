@@ -25,7 +25,7 @@ use crate::terminal::Terminal;
 pub fn tool_specs() -> Vec<ToolSpec> {
     catalog::TOOLS
         .iter()
-        .map(|t| ToolSpec { name: t.name.into(), description: t.description(), schema: t.schema() })
+        .map(|t| ToolSpec { name: t.name.into(), description: t.description(), schema: t.schema_for_model() })
         .collect()
 }
 

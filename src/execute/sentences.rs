@@ -158,10 +158,12 @@ fn display(verdict: Option<&Verdict>) -> String {
 fn past(title: &str) -> String {
     let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
     let done = match verb {
+        "Abort" => "Aborted",
         "Apply" => "Applied",
         "Install" => "Installed",
         "Upgrade" => "Upgraded",
         "Uninstall" => "Uninstalled",
+        "Copy" => "Copied",
         "Deploy" => "Deployed",
         "Update" => "Updated",
         "Scale" => "Scaled",
@@ -171,6 +173,9 @@ fn past(title: &str) -> String {
         "Resume" => "Resumed",
         "Take" => "Took",
         "Delete" => "Deleted",
+        "Promote" => "Promoted",
+        "Route" => "Routed",
+        "Send" => "Sent",
         "Cordon" => "Cordoned",
         "Uncordon" => "Uncordoned",
         "Drain" => "Drained",

@@ -1,8 +1,10 @@
 //! A preview as people read it before they say yes (pure). Every changed field is on the screen.
 
+use std::collections::BTreeSet;
+
 use kai_tools::diff::{FieldChange, human_path};
 use kai_tools::policy::{Decision, Risk};
-use kai_tools::review::{Level, StepView, Verb, View};
+use kai_tools::review::{Level, Line, StepView, Verb, View};
 use kai_tools::sanitize::{is_mixed_script, line};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
@@ -22,8 +24,14 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
     };
     out.push_str(&format!("\n {} · {changes} · {risk}\n", style.bold(&format!("Plan {}", view.id))));
     out.push_str(&format!(" {}\n", line(&view.title)));
+    let many = count > MANY;
+    let mut told = BTreeSet::new();
     for step in &view.steps {
-        step_text(step, style, width, &mut out);
+        step_text(step, many, &mut told, style, width, &mut out);
+    }
+    let allowed = |s: &StepView| s.lines.iter().any(|l| l.label == "rights" && l.level == Level::Fact);
+    if many && view.steps.iter().all(allowed) {
+        out.push_str(&format!("   {:<9} you may make all {count} changes\n", "rights"));
     }
     for note in &view.notes {
         out.push_str(&format!(" {} {}\n", style.warn("!"), line(note)));
@@ -47,7 +55,17 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
     out
 }
 
-fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
+/// From this many changes on, what is the same for each is said once for all.
+const MANY: usize = 3;
+
+fn step_text(
+    step: &StepView,
+    many: bool,
+    told: &mut BTreeSet<String>,
+    style: Style,
+    width: usize,
+    out: &mut String,
+) {
     let name = step.object.to_string();
     let gap = width.min(100).saturating_sub(name.width() + step.object.namespace.width() + 5).max(2);
     out.push_str(&format!(
@@ -65,13 +83,14 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
         out.push_str(&format!(" {} this name mixes scripts: {}\n", style.bad("!"), name.escape_unicode()));
     }
     if step.verb == Verb::Create {
-        created_text(&step.changes, style, width, out);
+        created_text(&step.changes, told, style, width, out);
     } else {
         for change in &step.changes {
             field_text(change, style, out);
         }
     }
-    for l in step.lines.iter().filter(|l| l.level == Level::Fact) {
+    let once = |l: &&Line| l.level == Level::Fact && !(many && l.label == "rights");
+    for l in step.lines.iter().filter(once) {
         wrapped(&format!("   {:<9} ", l.label), &line(&l.text), width, out);
     }
     for owner in &step.owners {
@@ -93,7 +112,13 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
 }
 
 /// What a new object says: fields of one parent on one line, for nothing of it was otherwise before.
-fn created_text(changes: &[FieldChange], style: Style, width: usize, out: &mut String) {
+fn created_text(
+    changes: &[FieldChange],
+    told: &mut BTreeSet<String>,
+    style: Style,
+    width: usize,
+    out: &mut String,
+) {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for change in changes {
         let path = human_path(&change.path);
@@ -118,10 +143,34 @@ fn created_text(changes: &[FieldChange], style: Style, width: usize, out: &mut S
     for (parent, fields) in groups {
         let parent = parent.replace("spec.template.spec.", "pod.").replace("spec.template.", "template.");
         let label = if parent.is_empty() { "     ".to_string() } else { format!("     {}: ", line(&parent)) };
-        let body = fields.join(", ");
+        let body = by_prefix(&fields);
+        // Labels and annotations that are the same on one object after the other.
+        let shared = parent.ends_with("labels") || parent.ends_with("annotations");
+        if shared && body.len() > 60 && !told.insert(body.clone()) {
+            out.push_str(&format!("{label}{}\n", style.dim("the same as above")));
+            continue;
+        }
         let body = if body.contains('\u{1b}') { line(&body) } else { body };
         wrapped(&label, &style.after(&body), width, out);
     }
+}
+
+/// Fields on one line; those whose names share a long prefix say it once: `app.kubernetes.io/{name a, instance b}`.
+fn by_prefix(fields: &[String]) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for field in fields {
+        let name = field.split(' ').next().unwrap_or("");
+        let prefix = name.rfind('/').map_or("", |at| &name[..=at]);
+        match groups.iter_mut().find(|(p, _)| !prefix.is_empty() && *p == prefix) {
+            Some((_, members)) => members.push(&field[prefix.len()..]),
+            None => groups.push((prefix, vec![&field[prefix.len()..]])),
+        }
+    }
+    let shown = groups.iter().map(|(prefix, members)| match members.as_slice() {
+        [one] => format!("{prefix}{one}"),
+        several => format!("{prefix}{{{}}}", several.join(", ")),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn sign(level: Level, style: Style) -> String {

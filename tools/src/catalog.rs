@@ -3,6 +3,7 @@
 mod apply;
 mod can_i;
 mod changes;
+mod copy;
 mod delete;
 mod deploy;
 mod events;
@@ -32,6 +33,7 @@ pub static TOOLS: &[Tool] = &[
     action::<rollout::Rollout>(),
     action::<job::Job>(),
     action::<node::Node>(),
+    action::<copy::Copy>(),
     action::<delete::Delete>(),
     action::<release::Release>(),
     action::<undo::Undo>(),

@@ -89,6 +89,15 @@ impl Tool {
         schema
     }
 
+    /// The same schema in fewer words, for models: that unknown arguments are refused they learn when they send one.
+    pub fn schema_for_model(&self) -> Value {
+        let mut schema = self.schema();
+        if let Some(root) = schema.as_object_mut() {
+            root.shift_remove("additionalProperties");
+        }
+        schema
+    }
+
     /// Checks the arguments and runs the tool.
     ///
     /// # Errors
@@ -164,6 +173,10 @@ fn schema<T: JsonSchema>() -> Value {
 /// enums, optional values lose their `null` (absent says it), number formats go.
 fn plain(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
+    // Bounds are checked when the arguments are read, and the error says them.
+    for word in ["minimum", "maximum"] {
+        map.shift_remove(word);
+    }
     map.shift_remove("format");
     map.shift_remove("default");
     if let Some(Value::Array(types)) = map.get("type") {

@@ -20,16 +20,15 @@ use crate::tool::{Action, Context};
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     pub path: Option<String>,
-    /// YAML documents, instead of a path.
+    /// YAML instead of a path.
     pub manifest: Option<String>,
     pub namespace: Option<String>,
-    /// Helm release name; the chart's name when left out.
     pub release: Option<String>,
     /// Helm values files.
     pub values: Option<Vec<String>>,
-    /// Helm values as key=value.
+    /// Helm key=value.
     pub set: Option<Vec<String>>,
-    /// Take fields from other managers; the preview names them.
+    /// Take fields from other managers.
     pub take_over: Option<bool>,
 }
 

@@ -21,19 +21,17 @@ use crate::report::Report;
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Say whether somebody may do something; without verb, what they may do in a namespace.
+/// Say whether somebody may do something, or all that they may.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CanI {
-    /// Such as get, delete, scale, exec.
     pub verb: Option<String>,
-    /// Kind or kind/subresource, such as `pods/log`.
+    /// `pods`, `pods/log`.
     pub resource: Option<String>,
-    /// Exact name of one object.
     pub name: Option<String>,
-    /// The current one when left out; `*`: all.
+    /// `*`: all.
     pub namespace: Option<String>,
-    /// User or `serviceaccount/name`; `*`: list who may. Oneself when left out.
+    /// User, `serviceaccount/x`, `*`: who may.
     pub r#as: Option<String>,
 }
 

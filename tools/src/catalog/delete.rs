@@ -23,19 +23,14 @@ use crate::review::Line;
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Delete objects, by name or by label selector. The preview lists what goes with them.
+/// Delete objects by name or label selector.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delete {
-    /// Such as `pod`, or `pod/x` with the name.
     pub kind: String,
-    /// One name.
     pub name: Option<String>,
-    /// Several names.
     pub names: Option<Vec<String>>,
-    /// Labels, such as `app=web`.
     pub selector: Option<String>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
 }
 
@@ -135,7 +130,7 @@ async fn by_names(
 }
 
 /// Says that there is none of that name, with the nearest there are: a deletion is never of what only looks alike.
-async fn missing(cluster: &Cluster, kind: &ApiKind, name: &str, namespace: &str) -> ToolError {
+pub(super) async fn missing(cluster: &Cluster, kind: &ApiKind, name: &str, namespace: &str) -> ToolError {
     let (place, within) = match kind.namespaced {
         true => (format!(" in namespace {namespace}"), Some(namespace)),
         false => (String::new(), None),

@@ -25,23 +25,22 @@ use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Run an image as a workload with what belongs to it (Service, HPA, Ingress, claims), or update it: only given fields change.
+/// Run an image as a workload with Service, HPA, Ingress and claims as asked; what exists changes only in the given fields.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
     /// Left out: the image's.
     #[serde(default)]
     pub name: String,
-    /// Left out: what exists, or a chart or manifests of that name in the working folder.
+    /// Left out: what exists, or a local chart or folder of that name.
     pub image: Option<String>,
     pub namespace: Option<String>,
     pub replicas: Option<u32>,
-    /// Container ports, the main one first; they get a Service.
+    /// The main one first; they get a Service.
     pub ports: Option<Vec<u16>>,
     pub env: Option<BTreeMap<String, String>>,
-    /// `secret/app` or `configmap/app` whole, or one key: `DB_URL=secret/app/url`.
+    /// `secret/app`, `configmap/app`, or one key: `DB_URL=secret/app/url`.
     pub env_from: Option<Vec<String>>,
-    /// Requests and limits, such as 250m, 512Mi.
     pub cpu_request: Option<String>,
     pub memory_request: Option<String>,
     pub cpu_limit: Option<String>,
@@ -52,33 +51,31 @@ pub struct Deploy {
     pub command: Option<Vec<String>>,
     pub args: Option<Vec<String>>,
     pub service: Option<ServiceType>,
-    /// Port of the Service when it differs from the container's.
     pub service_port: Option<u16>,
     pub node_port: Option<u16>,
-    /// Host and path of an Ingress.
+    /// For an Ingress.
     pub host: Option<String>,
     pub path: Option<String>,
-    /// HPA bounds, with targets in percent of requests.
+    /// HPA; targets in percent of requests.
     pub min_replicas: Option<u32>,
     pub max_replicas: Option<u32>,
     pub cpu_target: Option<u32>,
     pub memory_target: Option<u32>,
-    /// `/data=5Gi` (a claim), `/data=claim/name`, `/etc/app=configmap/x`, `/keys=secret/y`, `/tmp=empty`, `/dev/shm=memory:1Gi`.
+    /// `/data=5Gi`, `/data=claim/x`, `/etc/a=configmap/x`, `/k=secret/x`, `/tmp=empty`, `/dev/shm=memory:1Gi`.
     pub mounts: Option<Vec<String>>,
-    /// Storage of its own for each pod: a StatefulSet.
+    /// StatefulSet with storage for each pod.
     pub per_pod: Option<bool>,
-    /// Run as this user id, never root.
+    /// Numeric id to run as.
     pub user: Option<i64>,
     pub read_only_root: Option<bool>,
     pub service_account: Option<String>,
     pub node_selector: Option<BTreeMap<String, String>>,
-    /// Node labels to prefer.
     pub prefer_nodes: Option<BTreeMap<String, String>>,
-    /// Workloads that must be ready first.
+    /// Workloads to be ready first.
     pub wait_for: Option<Vec<String>>,
 }
 
-/// Type of the Service.
+/// What the Service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum ServiceType {
     ClusterIP,

@@ -14,13 +14,12 @@ use crate::report::Report;
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Explain a kind or one of its fields: type, meaning, allowed values and the fields below it. Custom resources too.
+/// Explain a kind or one of its fields, custom resources too.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Explain {
-    /// Any kind or short name.
     pub kind: String,
-    /// Dotted path, such as `spec.template.spec.containers.resources`.
+    /// `spec.template.spec`.
     pub path: Option<String>,
 }
 

@@ -22,34 +22,30 @@ use crate::tool::{Context, Query};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Get {
-    /// Any kind or short name, custom resources too; several with commas; `workloads`; `all`.
+    /// Any kind, several with commas, `workloads`, `all`.
     pub kind: String,
-    /// Exact name of one object.
     pub name: Option<String>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Look in every namespace.
     pub all_namespaces: Option<bool>,
-    /// Labels or fields, such as `app=web,tier!=db` or `spec.nodeName=n1`.
+    /// Labels or fields: `app=web,spec.nodeName=n1`.
     pub selector: Option<String>,
     pub only: Option<Only>,
     pub output: Option<Output>,
-    /// Columns by dotted path, such as `spec.nodeName`, `status.podIP`, `metadata.labels.app`.
+    /// Columns: `spec.nodeName`, `metadata.labels.app`.
     pub fields: Option<Vec<String>>,
-    /// Most objects to list; 100 when left out.
     pub limit: Option<u32>,
-    /// Page handle of an earlier answer, to go on.
+    /// Handle of an earlier answer.
     pub page: Option<String>,
 }
 
-/// Keep only pods, workloads, nodes and claims that are not ready.
+/// Only what is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Only {
     NotReady,
 }
 
-/// How to show them; `images`: which images run, in how many pods.
+/// `images`: which run, in how many pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {

@@ -14,14 +14,13 @@ use crate::redact;
 use crate::report::{Block, Report, Table, age, yaml};
 use crate::tool::{Context, Query};
 
-/// Helm releases: the list, or one release's history, values, manifest, notes, or the difference between revisions.
+/// Helm releases: the list, or one's history, values, manifest, notes, difference.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Helm {
     pub release: Option<String>,
     pub show: Option<Show>,
     pub revision: Option<i64>,
-    /// Later revision of a difference.
     pub to: Option<i64>,
     pub namespace: Option<String>,
     pub all_namespaces: Option<bool>,

@@ -18,10 +18,9 @@ use crate::tool::{Action, Context};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// Name as the user said it: `backup`, `job/migrate`.
+    /// `backup`, `job/migrate`.
     pub name: String,
     pub action: Verb,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
 }
 

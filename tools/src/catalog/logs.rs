@@ -21,25 +21,21 @@ use crate::object::{builtin, text};
 use crate::report::Report;
 use crate::tool::{Context, Query};
 
-/// Show the logs of a workload's pods, merged by time; picks the container that is in trouble unless one is named.
+/// Show the logs of a workload's pods, of the container in trouble unless one is named.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Logs {
-    /// Name as the user said it: `backend`, `statefulset/db`, `pod/x`, `job/y`.
+    /// `backend`, `pod/x`, `job/y`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Chosen by what went wrong when left out.
     pub container: Option<String>,
-    /// From this long ago (`10m`) or this time on.
+    /// `10m`, or a time.
     pub since: Option<String>,
-    /// Likewise, the end.
     pub until: Option<String>,
-    /// Last lines of each pod; 50 when left out.
     pub tail: Option<u32>,
-    /// The run before the last restart: why it crashed.
+    /// The run before the last restart.
     pub previous: Option<bool>,
-    /// Only lines with this text, in any case; `a|b`: either; `/regex/`.
+    /// Text, `a|b` or `/regex/`.
     pub grep: Option<String>,
 }
 

@@ -15,16 +15,15 @@ use crate::plan::{Change, Plan};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Cordon (no new pods), uncordon or drain a node. A drain evicts pods and keeps their disruption budgets.
+/// Cordon, uncordon or drain a node; disruption budgets are kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
-    /// Node.
     pub name: String,
     pub action: Verb,
-    /// Drain pods with emptyDir too; those data are lost.
+    /// Drain pods with emptyDir too.
     pub delete_local_data: Option<bool>,
-    /// Drain pods without a controller too; they do not come back.
+    /// Drain pods without a controller too.
     pub force: Option<bool>,
 }
 

@@ -17,13 +17,12 @@ use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Roll a Helm release back to a revision, or uninstall it. To install or upgrade use apply.
+/// Roll a Helm release back, or uninstall it (apply installs and upgrades).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     pub action: Verb,
     pub release: String,
-    /// Left out: the one before.
     pub revision: Option<i64>,
     pub namespace: Option<String>,
 }

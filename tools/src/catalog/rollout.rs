@@ -13,16 +13,15 @@ use crate::object::{ObjectRef, builtin, items, number, selector_query, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
 use crate::tool::{Action, Context};
 
-/// Restart a workload, undo its last rollout (or go back to a revision), pause or resume a Deployment's rollout.
+/// Restart a workload, undo its rollout to a revision, pause or resume it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
     pub action: Verb,
-    /// Name as the user said it: `backend`, `statefulset/db`.
+    /// `backend`, `statefulset/db`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// With undo: the revision to go back to; the one before the current when left out.
+    /// For undo; the one before when left out.
     pub revision: Option<i64>,
 }
 

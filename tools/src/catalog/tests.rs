@@ -3,14 +3,20 @@
 use super::TOOLS;
 
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
-const SAYS_ITSELF: [&str; 49] = [
+const SAYS_ITSELF: &[&str] = &[
     "action",
+    "all_namespaces",
     "annotations",
+    "off",
+    "value",
+    "by",
     "args",
+    "as",
     "command",
     "container",
     "cpu",
     "cpu_limit",
+    "cpu_request",
     "cpu_target",
     "env",
     "force",
@@ -24,12 +30,12 @@ const SAYS_ITSELF: [&str; 49] = [
     "liveness",
     "local_port",
     "max",
+    "max_replicas",
     "memory",
     "memory_limit",
     "memory_request",
     "memory_target",
     "min",
-    "max_replicas",
     "name",
     "names",
     "namespace",
@@ -38,20 +44,27 @@ const SAYS_ITSELF: [&str; 49] = [
     "path",
     "port",
     "ports",
+    "prefer_nodes",
     "readiness",
     "read_only_root",
     "release",
+    "replace",
     "replicas",
     "resource",
     "revision",
     "selector",
     "service",
     "service_account",
+    "service_port",
     "since",
+    "tail",
     "target_port",
+    "to",
     "tolerations",
+    "until",
     "values",
     "verb",
+    "warnings",
     "weight",
 ];
 
@@ -96,8 +109,8 @@ fn the_catalogue_is_small_enough_to_be_sent_with_every_request() {
     let mut all = 0;
     let mut each = Vec::new();
     for tool in TOOLS {
-        let shown = serde_json::json!({"type": "function", "function": {
-            "name": tool.name, "description": tool.description(), "parameters": tool.schema()}});
+        let shown = serde_json::json!({
+            "name": tool.name, "description": tool.description(), "parameters": tool.schema_for_model()});
         let tokens = tokenizer.encode_ordinary(&shown.to_string()).len();
         each.push(format!("{} {tokens}", tool.name));
         all += tokens;

@@ -19,11 +19,11 @@ use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Take back a change that kai made: the last one, or the one with the given plan id.
+/// Take back a change that kai made: the last one, or that plan.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Undo {
-    /// Id of the plan to take back, as shown when it was applied; the last one when left out.
+    /// Plan id.
     pub id: Option<String>,
 }
 

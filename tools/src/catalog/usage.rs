@@ -21,19 +21,17 @@ use crate::report::Report;
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Show CPU and memory used, requested and allowed, the largest first; of nodes also what is free.
+/// Show CPU and memory used, requested, allowed and free.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
     pub by: Option<By>,
-    /// Only of this workload, pod or node.
+    /// Workload, `pod/x`, `node/x`.
     pub name: Option<String>,
-    /// The current one when left out; `*`: all.
+    /// `*`: all.
     pub namespace: Option<String>,
-    /// Label selector.
     pub selector: Option<String>,
     pub sort: Option<Sort>,
-    /// Most rows; 20 when left out.
     pub limit: Option<u32>,
 }
 

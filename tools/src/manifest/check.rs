@@ -12,6 +12,7 @@ mod names;
 mod network;
 mod nginx;
 mod placement;
+mod pod_security;
 mod pods;
 mod references;
 mod removed;
@@ -98,6 +99,7 @@ const FAMILIES: &[fn(&Set<'_>)] = &[
     network::check,
     access::check,
     placement::check,
+    pod_security::check,
 ];
 
 /// Checks documents, which may name things of each other.

@@ -118,7 +118,7 @@ fn binding(set: &Set<'_>, d: &Document) {
         if text(subject, "/kind") != "ServiceAccount" {
             continue;
         }
-        let of = text(subject, "/namespace");
+        let mut of = text(subject, "/namespace");
         if of.is_empty() {
             let says = format!(
                 "the service account {name} is named without its namespace: the API server refuses that"
@@ -131,7 +131,10 @@ fn binding(set: &Set<'_>, d: &Document) {
                 says,
                 format!("Add namespace: {meant} to the subject"),
             );
-            continue;
+            if namespace.is_empty() {
+                continue;
+            }
+            of = namespace;
         }
         if name != "default" && set.find("serviceaccount", of, name) == Found::Absent {
             let says =

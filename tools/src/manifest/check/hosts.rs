@@ -85,37 +85,24 @@ fn service<'a>(host: &'a str, namespace: &'a str) -> Option<(&'a str, &'a str)> 
 
 fn look(set: &Set<'_>, d: &Document, path: &str, variable: &str, address: &Address<'_>) {
     let namespace = set.namespace(d);
-    let Some((name, within)) = service(address.host, namespace) else {
-        if is_for_browsers(variable) && address.host == "localhost" {
-            let says =
-                format!("{variable} names localhost, and browsers take that for the user's own machine");
-            set.warn(
-                "browser-cannot-reach",
-                d,
-                path,
-                says,
-                "Name the address at which the Ingress or load balancer is reached, or a path such as /api",
-            );
-        }
-        return;
-    };
-    // A pod of a StatefulSet behind a headless Service has a name of its own.
-    let found = set.find("service", within, name);
-    if is_for_browsers(variable) && (matches!(found, Found::Here(_)) || address.host.contains(".svc")) {
-        let says =
-            format!("{variable} names service/{name}, and browsers cannot resolve the cluster's own names");
-        set.warn(
-            "browser-cannot-reach",
-            d,
-            path,
-            says,
-            "Name the address at which the Ingress or load balancer is reached, or a path such as /api",
-        );
+    let named = service(address.host, namespace);
+    if is_for_browsers(variable) {
+        let says = match named {
+            None if address.host == "localhost" => {
+                "localhost, and browsers take that for the user's own machine".to_string()
+            }
+            None => return,
+            Some((name, _)) => format!("service/{name}, and browsers cannot resolve the cluster's own names"),
+        };
+        let fix = "Name the address at which the Ingress or load balancer is reached, or a path such as /api";
+        set.warn("browser-cannot-reach", d, path, format!("{variable} names {says}"), fix);
     }
+    let Some((name, within)) = named else { return };
+    let found = set.find("service", within, name);
     match found {
         Found::Unknown => {}
         Found::Absent => {
-            if set.has_custom() || reached_otherwise(set, d, address.host) {
+            if is_for_browsers(variable) || set.has_custom() || reached_otherwise(set, d, address.host) {
                 return;
             }
             let says = format!(

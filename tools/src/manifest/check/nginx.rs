@@ -10,8 +10,9 @@ use crate::object::text;
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
 pub(super) fn check(set: &Set<'_>) {
-    for d in set.of("ingress").filter(|d| is_for_nginx(&d.value)) {
-        retired(set, d);
+    let served: Vec<&Document> = set.of("ingress").filter(|d| is_for_nginx(&d.value)).collect();
+    retired(set, &served);
+    for d in served {
         canary(set, d);
         rewrite(set, d);
     }
@@ -34,16 +35,18 @@ fn at(name: &str) -> String {
     format!("/metadata/annotations/{}{name}", PREFIX.replace('/', "~1"))
 }
 
-fn retired(set: &Set<'_>, d: &Document) {
+/// Said once, however many there are.
+fn retired(set: &Set<'_>, served: &[&Document]) {
+    let Some(d) = served.first() else { return };
     let path = if class(&d.value).is_empty() { "/metadata/annotations" } else { "/spec" };
-    let says = "this is for the ingress-nginx controller, which is retired: its best-effort maintenance ended in March 2026, and there are no fixes since, for security neither";
-    set.warn(
-        "ingress-nginx-retired",
-        d,
-        path,
-        says,
-        "Plan the move to Gateway API or to a controller that is maintained; what runs goes on running",
+    let others = match served.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let says = format!(
+        "this Ingress{others} is for the ingress-nginx controller, which is retired: its best-effort maintenance ended in March 2026, and security holes are not mended since"
     );
+    set.warn("ingress-nginx-retired", d, path, says, "Plan the move to Gateway API or to a controller that is maintained; until then all goes on as before");
 }
 
 fn canary(set: &Set<'_>, d: &Document) {

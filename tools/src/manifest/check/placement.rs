@@ -1,8 +1,8 @@
-//! Where pods may run: whether a node has what they want, and whether their namespace lets them in.
+//! Where pods may run: whether a node has what they want, and whether their namespace is there.
 
 use serde_json::Value;
 
-use super::pods::{Container, Pods};
+use super::pods::Pods;
 use super::set::{Found, Set};
 use crate::object::{items, selects, text};
 
@@ -10,7 +10,6 @@ pub(super) fn check(set: &Set<'_>) {
     for pods in set.pods() {
         nodes(set, &pods);
         namespace(set, &pods);
-        security(set, &pods);
     }
 }
 
@@ -81,115 +80,6 @@ fn namespace(set: &Set<'_>, pods: &Pods<'_>) {
     }
 }
 
-/// What the pod security level of the namespace refuses. A Deployment is taken all the same, and its pods are not.
-fn security(set: &Set<'_>, pods: &Pods<'_>) {
-    let name = set.namespace(pods.doc);
-    let own = set.of("namespace").find(|d| d.name() == name).map(|d| &d.value);
-    let namespace = match own.map_or_else(|| set.find("namespace", "", name), Found::Here) {
-        Found::Here(namespace) => namespace,
-        _ => return,
-    };
-    let level = text(namespace, "/metadata/labels/pod-security.kubernetes.io~1enforce");
-    let restricted = match level {
-        "restricted" => true,
-        "baseline" => false,
-        _ => return,
-    };
-    let mut faults = Vec::new();
-    for field in ["hostNetwork", "hostPID", "hostIPC"] {
-        if pods.spec[field] == true {
-            faults.push(format!("{field} is not allowed"));
-        }
-    }
-    if items(pods.spec, "/volumes").iter().any(|v| v.get("hostPath").is_some()) {
-        faults.push("hostPath volumes are not allowed".into());
-    }
-    for container in pods.containers() {
-        faults.extend(baseline(&container));
-        if restricted {
-            faults.extend(beyond(pods, &container));
-        }
-    }
-    if faults.is_empty() {
-        return;
-    }
-    let more = faults.len().saturating_sub(4);
-    faults.truncate(4);
-    let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let says = format!(
-        "namespace {name} enforces the pod security level {level}, so no pod is created: {}{rest}",
-        faults.join("; ")
-    );
-    let fix = if restricted {
-        "Set securityContext: runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, and on each container allowPrivilegeEscalation: false and capabilities: {drop: [ALL]}"
-    } else {
-        "Leave these out of the pod template, or use a namespace of another level"
-    };
-    set.problem("pod-security", pods.doc, &pods.path(""), says, fix);
-}
-
-fn baseline(container: &Container<'_>) -> Vec<String> {
-    const ADDABLE: [&str; 14] = [
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-        "",
-    ];
-    let mut faults = Vec::new();
-    let name = container.name();
-    if container.value.pointer("/securityContext/privileged") == Some(&Value::Bool(true)) {
-        faults.push(format!("{name} is privileged"));
-    }
-    for added in items(container.value, "/securityContext/capabilities/add").iter().filter_map(Value::as_str)
-    {
-        if !ADDABLE.contains(&added) {
-            faults.push(format!("{name} adds the capability {added}"));
-        }
-    }
-    if items(container.value, "/ports")
-        .iter()
-        .any(|p| p.get("hostPort").is_some_and(|h| h.as_i64() != Some(0)))
-    {
-        faults.push(format!("{name} has a hostPort"));
-    }
-    faults
-}
-
-/// What `restricted` wants besides.
-fn beyond(pods: &Pods<'_>, container: &Container<'_>) -> Vec<String> {
-    let mut faults = Vec::new();
-    let name = container.name();
-    let own = |path: &str| container.value.pointer(&format!("/securityContext{path}"));
-    let either = |path: &str| own(path).or_else(|| pods.spec.pointer(&format!("/securityContext{path}")));
-    if either("/runAsNonRoot") != Some(&Value::Bool(true)) {
-        faults.push(format!("{name} lacks runAsNonRoot: true"));
-    }
-    if either("/runAsUser").and_then(Value::as_i64) == Some(0) {
-        faults.push(format!("{name} runs as user 0"));
-    }
-    if own("/allowPrivilegeEscalation") != Some(&Value::Bool(false)) {
-        faults.push(format!("{name} lacks allowPrivilegeEscalation: false"));
-    }
-    if !items(container.value, "/securityContext/capabilities/drop").iter().any(|c| c == "ALL") {
-        faults.push(format!("{name} does not drop ALL capabilities"));
-    }
-    if !matches!(either("/seccompProfile/type").and_then(Value::as_str), Some("RuntimeDefault" | "Localhost"))
-    {
-        faults.push(format!("{name} lacks a seccompProfile"));
-    }
-    faults
-}
-
 #[cfg(test)]
 mod tests {
     use crate::manifest::check::tests::{finds, quiet};
@@ -242,25 +132,5 @@ mod tests {
         );
         quiet(&format!("{}{}", namespace("baseline"), pod(PLAIN)), "", "no-namespace");
         quiet(&pod(PLAIN), &namespace("baseline"), "no-namespace");
-    }
-
-    #[test]
-    fn the_level_of_the_namespace() {
-        finds(
-            &format!("{}{}", namespace("restricted"), pod(PLAIN)),
-            "",
-            "pod-security",
-            &["so no pod is created", "c lacks runAsNonRoot: true"],
-        );
-        finds(
-            &pod("hostNetwork: true\n  containers: [{name: c, image: 'x:1'}]"),
-            &namespace("baseline"),
-            "pod-security",
-            &["hostNetwork is not allowed"],
-        );
-        let good = "securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}\n  containers: [{name: c, image: 'x:1', securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]";
-        quiet(&format!("{}{}", namespace("restricted"), pod(good)), "", "pod-security");
-        quiet(&format!("{}{}", namespace("baseline"), pod(PLAIN)), "", "pod-security");
-        quiet(&format!("{}{}", namespace("privileged"), pod("hostNetwork: true")), "", "pod-security");
     }
 }

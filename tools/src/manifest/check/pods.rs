@@ -26,7 +26,10 @@ pub(super) struct Container<'a> {
 
 impl<'a> Container<'a> {
     pub fn name(&self) -> &'a str {
-        text(self.value, "/name")
+        match text(self.value, "/name") {
+            "" => "without a name",
+            name => name,
+        }
     }
 
     pub fn ports(&self) -> Vec<i64> {

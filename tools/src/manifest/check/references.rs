@@ -12,8 +12,8 @@ use crate::object::{items, text};
 struct Reference {
     kind: &'static str,
     name: String,
-    /// The keys that must be in it, with the path of each.
-    keys: Vec<(String, String)>,
+    /// The keys that must be in it, with the path of each and what happens without.
+    keys: Vec<(String, String, &'static str)>,
     path: String,
     /// What happens without it.
     effect: &'static str,
@@ -24,7 +24,7 @@ const NO_MOUNT: &str = "the pod waits for it and does not start";
 
 pub(super) fn check(set: &Set<'_>) {
     for pods in set.pods() {
-        for reference in configuration(&pods) {
+        for reference in together(configuration(&pods)) {
             look_up(set, pods.doc, &reference);
         }
         for (check, reference) in others(&pods) {
@@ -46,6 +46,18 @@ pub(super) fn check(set: &Set<'_>) {
             set.warn("dangling-service-name", d, "/spec/serviceName", says, fix);
         }
     }
+}
+
+/// One reference for each object: what is missing is said once, with all the keys that are wanted of it.
+fn together(references: Vec<Reference>) -> Vec<Reference> {
+    let mut merged: Vec<Reference> = Vec::new();
+    for reference in references {
+        match merged.iter_mut().find(|m| m.kind == reference.kind && m.name == reference.name) {
+            Some(first) => first.keys.extend(reference.keys),
+            None => merged.push(reference),
+        }
+    }
+    merged
 }
 
 fn namespace_of<'a>(set: &Set<'a>, pods: &Pods<'a>, kind: &str) -> &'a str {
@@ -88,7 +100,7 @@ fn look_up(set: &Set<'_>, d: &Document, reference: &Reference) {
             missing(set, d, check, reference);
         }
         Found::Here(value) => {
-            for (key, path) in &reference.keys {
+            for (key, path, effect) in &reference.keys {
                 let mut here = keys(value);
                 if here.contains(&key.as_str()) {
                     continue;
@@ -103,7 +115,7 @@ fn look_up(set: &Set<'_>, d: &Document, reference: &Reference) {
                     }
                 }
                 let check = if *kind == "secret" { "missing-secret-key" } else { "missing-configmap-key" };
-                let says = format!("{kind}/{name} has no key {key}: {}", reference.effect);
+                let says = format!("{kind}/{name} has no key {key}: {effect}");
                 here.sort_unstable();
                 let fix = match nearest(key, here.iter().copied()).first() {
                     Some(near) => format!("Did you mean {near}?"),
@@ -126,7 +138,12 @@ fn missing(set: &Set<'_>, d: &Document, check: &'static str, reference: &Referen
         _ if d.namespace().is_empty() => set.default_namespace(),
         _ => d.namespace(),
     };
-    let wanted: Vec<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
+    let mut wanted: Vec<&str> = Vec::new();
+    for (key, ..) in keys {
+        if !wanted.contains(&key.as_str()) {
+            wanted.push(key);
+        }
+    }
     let with = if wanted.is_empty() { String::new() } else { format!(" with {}", wanted.join(", ")) };
     let within = if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") };
     let says = format!("there is no {kind} {name}{within}: {effect}");
@@ -138,9 +155,15 @@ fn missing(set: &Set<'_>, d: &Document, check: &'static str, reference: &Referen
 /// Secrets and ConfigMaps that must be there.
 fn configuration(pods: &Pods<'_>) -> Vec<Reference> {
     let mut found = Vec::new();
-    let mut add = |kind, source: &Value, field: &str, keys: Vec<(String, String)>, path: String, effect| {
+    let mut add = |kind,
+                   source: &Value,
+                   field: &str,
+                   keys: Vec<(String, String)>,
+                   path: String,
+                   effect: &'static str| {
         let name = text(source, field).to_string();
         if !name.is_empty() && source["optional"] != true {
+            let keys = keys.into_iter().map(|(key, at)| (key, at, effect)).collect();
             found.push(Reference { kind, name, keys, path, effect });
         }
     };
@@ -249,7 +272,7 @@ fn pull_secrets(set: &Set<'_>, pods: &Pods<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::manifest::check::tests::{finds, quiet};
+    use crate::manifest::check::tests::{finds, quiet, run};
 
     fn pod(spec: &str) -> String {
         format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop}}\nspec:\n  {spec}\n")
@@ -300,6 +323,11 @@ mod tests {
             env("orders-bd", "x", "")
         );
         quiet(&sealed, DB, "dangling-secret");
+        let two = pod(
+            "containers: [{name: c, image: 'x:1', env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: a}}}, {name: B, valueFrom: {secretKeyRef: {name: s, key: b}}}]}]",
+        );
+        finds(&two, DB, "dangling-secret", &["Make it first with a, b"]);
+        assert_eq!(run(&two, DB).findings.iter().filter(|f| f.check == "dangling-secret").count(), 1);
     }
 
     #[test]

@@ -143,11 +143,11 @@ fn unserved(set: &Set<'_>, d: &Document) {
     if set.defines(version, kind) || set.serves(version, kind) != Some(false) {
         return;
     }
-    let custom = kind_of(d).is_empty();
-    let fix = if custom {
-        "Install what defines it (its CustomResourceDefinition) first"
-    } else {
-        "Correct apiVersion or kind"
+    let stable = version.split_once('/').map(|(group, _)| format!("{group}/v1")).filter(|s| s != version);
+    let fix = match stable {
+        Some(stable) if set.serves(&stable, kind) == Some(true) => format!("Write apiVersion: {stable}"),
+        _ if kind_of(d).is_empty() => "Install what defines it (its CustomResourceDefinition) first".into(),
+        _ => "Correct apiVersion or kind".into(),
     };
     set.problem("unserved-kind", d, "/apiVersion", format!("this cluster serves no {version} {kind}"), fix);
 }
@@ -196,6 +196,12 @@ mod tests {
         finds(&widget, "", "unserved-kind", &["serves no example.com/v1 Widget", "CustomResourceDefinition"]);
         finds(&object("v1", "Deployment"), "", "unserved-kind", &["Correct apiVersion"]);
         quiet(&widget, &widget, "unserved-kind");
+        finds(
+            &widget.replace("/v1", "/v1beta1"),
+            &widget,
+            "unserved-kind",
+            &["Write apiVersion: example.com/v1."],
+        );
         let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec: {group: example.com, names: {kind: Widget}, versions: [{name: v1}]}\n---\n";
         quiet(&format!("{crd}{widget}"), crd, "unserved-kind");
     }

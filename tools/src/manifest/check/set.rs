@@ -302,14 +302,22 @@ fn dotted(path: &str) -> String {
     out
 }
 
+fn plural(kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    }
+}
+
 /// What could not be looked at, in a line for each kind. Names that would only help with a hint are no loss.
 fn blind(asks: &BTreeSet<Ask>) -> Vec<String> {
     let mut of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for ask in asks {
         let (what, which) = match ask {
-            Ask::Object(o) => (format!("{}s", o.kind), o.name.clone()),
-            Ask::List(kind, ns) if ns.is_empty() => (format!("{kind}s"), "all".into()),
-            Ask::List(kind, ns) => (format!("{kind}s"), format!("those in {ns}")),
+            Ask::Object(o) => (plural(&o.kind), o.name.clone()),
+            Ask::List(kind, ns) if ns.is_empty() => (plural(kind), "all".into()),
+            Ask::List(kind, ns) => (plural(kind), format!("those in {ns}")),
             Ask::Kinds(version) => ("served kinds".into(), version.clone()),
             Ask::Schemas(version) => ("schemas".into(), version.clone()),
             Ask::Names(..) => continue,

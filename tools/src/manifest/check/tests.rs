@@ -1,5 +1,7 @@
 //! How the checks are tested: manifests and what the cluster has as YAML, and what is said of them.
 
+mod whole;
+
 use serde_json::Value;
 
 use super::{Checked, Finding, check};
