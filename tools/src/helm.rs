@@ -4,6 +4,7 @@
 mod chart;
 pub mod plan;
 mod record;
+pub mod rendered;
 mod values;
 
 pub use chart::Chart;

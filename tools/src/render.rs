@@ -44,7 +44,6 @@ pub async fn helm_template(template: &Template<'_>) -> Result<String, ToolError>
         "--namespace".into(),
         template.namespace.into(),
         "--include-crds".into(),
-        "--skip-tests".into(),
         "--kube-version".into(),
         template.kube_version.into(),
     ];
@@ -82,13 +81,21 @@ fn path_argument(path: &Path) -> String {
     if said.starts_with('-') { format!("./{said}") } else { said }
 }
 
+/// Whether a program that renders gets this variable: where things are, and helm's own settings but those of the cluster.
+fn handed_on(name: &str) -> bool {
+    matches!(name, "PATH" | "HOME" | "TMPDIR")
+        || name.starts_with("XDG_")
+        || name.starts_with("HELM_") && !name.starts_with("HELM_KUBE") && name != "HELM_DEBUG"
+}
+
 async fn run(program: &str, arguments: &[String], missing: &str) -> Result<String, ToolError> {
     let mut command = Command::new(program);
     command
         .args(arguments)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(handed_on)))
         // It renders; it has no business with the cluster.
         .env("KUBECONFIG", "/dev/null")
-        .env_remove("KAI_API_KEY")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -161,5 +168,15 @@ mod tests {
         let error = run("ls", &["/nonexistent/x".into()], "").await.unwrap_err().to_string();
         assert!(error.contains("ls: ") && error.contains("/nonexistent/x"), "{error}");
         assert_eq!(path_argument(Path::new("--help")), "./--help");
+    }
+
+    #[test]
+    fn keys_of_the_session_are_not_handed_on() {
+        for name in ["AWS_SECRET_ACCESS_KEY", "KAI_API_KEY", "HELM_KUBETOKEN", "KUBERNETES_SERVICE_HOST"] {
+            assert!(!handed_on(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "XDG_CACHE_HOME", "HELM_PLUGINS"] {
+            assert!(handed_on(name), "{name}");
+        }
     }
 }

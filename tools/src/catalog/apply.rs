@@ -4,6 +4,7 @@
 
 pub(in crate::catalog) mod chart;
 mod objects;
+pub(in crate::catalog) mod removal;
 mod source;
 
 use schemars::JsonSchema;

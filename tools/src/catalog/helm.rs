@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::apply::chart::parse_rendered;
 use super::release::missing;
 use crate::diff;
 use crate::error::ToolError;
+use crate::helm::rendered::documents;
 use crate::helm::{Release, plan};
 use crate::redact;
 use crate::report::{Block, Report, Table, age, yaml};
@@ -158,8 +158,8 @@ fn values(release: &Release) -> Report {
 }
 
 fn manifest(release: &Release) -> Result<Report, ToolError> {
-    let documents = parse_rendered(&release.manifest)?;
-    let shown: Vec<String> = documents.iter().map(|d| yaml(&redact::object(&d.value))).collect();
+    let made = documents(&release.manifest)?;
+    let shown: Vec<String> = made.iter().map(|d| yaml(&redact::object(&d.value))).collect();
     let title = format!("manifest of release {}, revision {}", release.name, release.revision);
     Ok(Report { blocks: vec![text_block(title, &shown.join("---\n"))], ..Report::default() })
 }
@@ -174,7 +174,7 @@ fn notes(release: &Release) -> Report {
 
 /// What differs between two revisions, object by object and field by field.
 fn difference(from: &Release, to: &Release) -> Result<Report, ToolError> {
-    let (old, new) = (parse_rendered(&from.manifest)?, parse_rendered(&to.manifest)?);
+    let (old, new) = (documents(&from.manifest)?, documents(&to.manifest)?);
     let mut table = Table::new("", &["OBJECT", "FIELD", "BEFORE", "AFTER"]);
     let same = |a: &crate::manifest::Document, b: &crate::manifest::Document| {
         a.label() == b.label() && a.namespace() == b.namespace()

@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::apply::chart::{Made, parse_rendered, records};
+use super::apply::chart::{Made, records};
+use super::apply::removal::{Removal, removal};
 use crate::cluster::Cluster;
 use crate::cluster::resolve::{Resolved, nearest};
 use crate::error::ToolError;
+use crate::helm::rendered::{documents, not_run};
 use crate::helm::{Release as Revision, plan};
 use crate::manifest::order::order;
 use crate::object::{builtin, text};
@@ -64,9 +66,7 @@ impl Release {
     ) -> Result<Plan, ToolError> {
         let wanted = match self.revision {
             Some(number) => revisions.iter().find(|r| r.revision == number),
-            None => revisions.iter().rev().find(|r| {
-                r.revision < current.revision && matches!(r.status.as_str(), "superseded" | "deployed")
-            }),
+            None => plan::before_last(revisions),
         };
         let kept: Vec<String> = revisions.iter().map(|r| r.revision.to_string()).collect();
         let Some(wanted) = wanted else {
@@ -84,21 +84,25 @@ impl Release {
                 similar: Vec::new(),
             });
         };
-        if wanted.revision == current.revision {
+        // A newer revision that failed may have changed objects: going back is no nothing then.
+        let newest = revisions.last().unwrap_or(current);
+        if wanted.revision == newest.revision && newest.status == "deployed" {
             let title = format!(
                 "nothing to change: release {} is at revision {} already",
                 current.name, wanted.revision
             );
             return Ok(Plan { title, ..Plan::default() });
         }
-        let (documents, _) = plan::without_hooks(parse_rendered(&wanted.manifest)?);
+        let hooks =
+            wanted.record.get("hooks").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
         let mut made = Made {
             release: &current.name,
             namespace,
-            before: Some(current),
+            before: Some(newest),
             take_over: false,
-            documents,
-            notes: Vec::new(),
+            documents: documents(&wanted.manifest)?,
+            definitions: Vec::new(),
+            notes: not_run(&hooks, "rollback"),
         }
         .changes(&context.cluster)
         .await?;
@@ -110,6 +114,7 @@ impl Release {
             chart: wanted.record.get("chart").cloned().unwrap_or_default(),
             config: wanted.config.clone(),
             manifest: wanted.manifest.clone(),
+            hooks: hooks.into(),
             description: format!("Rollback to {}", wanted.revision),
             first_deployed: Some(text(&current.record, "/info/first_deployed")),
             now: context.now,
@@ -130,30 +135,22 @@ async fn uninstall(
     revisions: &[Revision],
     current: &Revision,
 ) -> Result<Plan, ToolError> {
-    let (documents, _) = plan::without_hooks(parse_rendered(&current.manifest)?);
-    let mut result = Plan { name: current.name.clone(), ..Plan::default() };
+    let documents = documents(&current.manifest)?;
+    let hooks =
+        current.record.get("hooks").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    let notes = not_run(&hooks, "delete");
+    let mut result = Plan { name: current.name.clone(), notes, ..Plan::default() };
     let order = order(&documents);
     let last = order.tiers.iter().max().copied().unwrap_or(0);
     for (document, tier) in documents.iter().zip(&order.tiers) {
         let object_line = Line::new(Level::Fact, "helm", format!("part of release {}", current.name));
-        if text(&document.value, "/metadata/annotations/helm.sh~1resource-policy") == "keep" {
-            result.notes.push(format!("{} stays: the chart wants it kept", document.label()));
-            continue;
-        }
-        let group = document.api_version().split_once('/').map_or("", |(g, _)| g);
-        let word = if group.is_empty() {
-            document.kind().to_string()
-        } else {
-            format!("{}.{group}", document.kind())
+        let target = match removal(cluster, document, &current.name, namespace).await? {
+            Removal::Goes(target) => *target,
+            Removal::Stays(why) => {
+                result.notes.push(why);
+                continue;
+            }
         };
-        let kind = cluster.kind(&word).await?;
-        let place = if document.namespace().is_empty() { namespace } else { document.namespace() };
-        let Some(live) = cluster.find(&kind, place, document.name()).await? else {
-            result.notes.push(format!("{} is gone already", document.label()));
-            continue;
-        };
-        let object = kind.object(place, document.name());
-        let target = Resolved { kind, object, live, note: None };
         // The reverse of the order in which they were made.
         result.changes.push(Change::delete(target).in_tier(last - tier).with(object_line));
     }

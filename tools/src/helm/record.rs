@@ -15,7 +15,7 @@ use crate::object::{number, text};
 const MAX_BYTES: u64 = 64 << 20;
 
 /// One revision of a release.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Release {
     pub name: String,
     pub namespace: String,
@@ -49,6 +49,12 @@ pub fn decode(secret: &Value) -> Option<Release> {
     }
     let record: Value = serde_json::from_slice(&bytes).ok()?;
     let said = |at: &str| text(&record, at).to_string();
+    // A record that says another name or revision than its Secret is not Helm's work.
+    let revision = number(&record, "/version").filter(|n| (1..i64::from(i32::MAX)).contains(n))?;
+    let named = text(secret, "/metadata/name");
+    if !named.is_empty() && named != secret_name(text(&record, "/name"), revision) {
+        return None;
+    }
     let version = said("/chart/metadata/version");
     Some(Release {
         name: said("/name"),
@@ -56,7 +62,7 @@ pub fn decode(secret: &Value) -> Option<Release> {
             empty if empty.is_empty() => text(secret, "/metadata/namespace").into(),
             named => named,
         },
-        revision: number(&record, "/version").unwrap_or(0),
+        revision,
         status: said("/info/status"),
         updated: said("/info/last_deployed"),
         chart: format!("{}-{version}", said("/chart/metadata/name")),
@@ -125,6 +131,9 @@ mod tests {
         assert_eq!(secret["metadata"]["name"], "sh.helm.release.v1.todo.v2");
         let release = decode(&secret).unwrap();
         assert_eq!((release.chart.as_str(), release.revision), ("todo-app-0.1.0", 2));
+        let mut forged = secret.clone();
+        forged["metadata"]["name"] = json!("sh.helm.release.v1.todo.v3");
+        assert!(decode(&forged).is_none());
         let old = superseded(&release);
         assert_eq!(old["metadata"]["labels"]["status"], "superseded");
         assert_eq!(decode(&old).unwrap().status, "superseded");

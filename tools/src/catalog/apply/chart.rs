@@ -5,12 +5,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::removal::{Removal, removal};
 use super::{Apply, objects};
 use crate::cluster::Cluster;
 use crate::cluster::resolve::Resolved;
 use crate::error::ToolError;
+use crate::helm::rendered::{Rendered, documents, not_run};
 use crate::helm::{self, Chart, Release, plan, user_values};
-use crate::manifest::{Document, read};
+use crate::manifest::Document;
 use crate::object::{builtin, is_object_name, items, text};
 use crate::plan::{Change, Plan};
 use crate::render::{Template, helm_template};
@@ -42,7 +44,17 @@ pub(super) async fn release(
         )));
     }
     let revisions = cluster.release(namespace, &name).await?;
-    let before = plan::current(&revisions);
+    if let Some(other) = plan::pending(&revisions) {
+        return Err(ToolError::Refused {
+            message: format!(
+                "another operation on release {name} is under way: revision {} is {}",
+                other.revision, other.status
+            ),
+            hint: format!("Wait for it; if it died, roll it back first: \"roll back release {name}\"."),
+        });
+    }
+    // What was uninstalled and is only remembered is installed anew.
+    let before = plan::current(&revisions).filter(|r| r.status != "uninstalled");
     let (files, set) = (call.values.clone().unwrap_or_default(), call.set.clone().unwrap_or_default());
     // As helm upgrade: values that were given before stay, unless new ones are given.
     let kept = before.filter(|_| files.is_empty() && set.is_empty()).map(|r| r.config.clone());
@@ -67,8 +79,8 @@ pub(super) async fn release(
         is_upgrade: before.is_some(),
     })
     .await?;
-    let (documents, hooks) = plan::without_hooks(parse_rendered(&rendered)?);
-    if documents.is_empty() {
+    let rendered = Rendered::parse(&rendered)?;
+    if rendered.objects.is_empty() && rendered.definitions.is_empty() {
         return Err(ToolError::Invalid(format!(
             "{}: the chart makes no object with these values",
             sanitize::line(&path.display().to_string())
@@ -76,25 +88,33 @@ pub(super) async fn release(
     }
     let number = revisions.last().map_or(0, |r| r.revision) + 1;
     let description = if before.is_some() { "Upgrade complete" } else { "Install complete" };
-    let mut notes: Vec<String> = hooks
-        .iter()
-        .filter(|h| !plan::hook_of(h).contains("test"))
-        .map(|h| format!("hook {} ({}) is not run: kai runs no hooks", h.label(), plan::hook_of(h)))
-        .collect();
+    let mut notes = not_run(&rendered.hooks, if before.is_some() { "upgrade" } else { "install" });
     if kept.is_some_and(|c| c.as_object().is_some_and(|m| !m.is_empty())) {
         notes.push("the values of the revision before are kept".into());
     }
-    let mut made =
-        Made { release: &name, namespace, before, take_over: call.take_over == Some(true), documents, notes }
-            .changes(cluster)
-            .await?;
+    let mut made = Made {
+        release: &name,
+        namespace,
+        before,
+        take_over: call.take_over == Some(true),
+        documents: rendered.objects,
+        definitions: rendered.definitions,
+        notes,
+    }
+    .changes(cluster)
+    .await?;
+    // At the first install helm finds nothing there either.
+    if before.is_some() {
+        made.changes.iter_mut().take(1).for_each(|first| first.lines.extend(asks(&chart)));
+    }
     let record = plan::record(plan::Revision {
         release: &name,
         namespace,
         number,
         chart: chart.record.clone(),
         config,
-        manifest: rendered_objects(&rendered),
+        manifest: rendered.manifest,
+        hooks: rendered.hooks.into(),
         description: description.into(),
         first_deployed: before.map(|r| text(&r.record, "/info/first_deployed")),
         now: context.now,
@@ -116,6 +136,8 @@ pub(in crate::catalog) struct Made<'a> {
     pub before: Option<&'a Release>,
     pub take_over: bool,
     pub documents: Vec<Document>,
+    /// Of the chart's `crds`: made when missing, and no part of the release.
+    pub definitions: Vec<Document>,
     pub notes: Vec<String>,
 }
 
@@ -129,10 +151,19 @@ impl Made<'_> {
             plan::own(document, self.release, self.namespace);
         }
         let old = match self.before {
-            Some(release) => plan::without_hooks(parse_rendered(&release.manifest)?).0,
+            Some(release) => documents(&release.manifest)?,
             None => Vec::new(),
         };
         let gone = plan::gone(&old, &self.documents, self.namespace);
+        let mut wanted = self.documents.clone();
+        for definition in &self.definitions {
+            let kind = cluster.kind("customresourcedefinition").await?;
+            if definition.kind() == kind.kind && cluster.find(&kind, "", definition.name()).await?.is_some() {
+                self.notes.push(format!("{} is there and stays as it is, as with helm", definition.label()));
+            } else {
+                wanted.push(definition.clone());
+            }
+        }
         let options = objects::Options {
             namespace: self.namespace,
             only: None,
@@ -140,37 +171,39 @@ impl Made<'_> {
             // Fields that helm set are the release's own.
             own_managers: &["helm"],
         };
-        let (mut changes, mut notes) = objects::changes(cluster, self.documents.clone(), &options).await?;
-        self.owned(&changes)?;
+        let (mut changes, mut notes) = objects::changes(cluster, wanted, &options).await?;
+        self.owned(&changes, &old)?;
         for document in gone {
-            let group = document.api_version().split_once('/').map_or("", |(g, _)| g);
-            let word = if group.is_empty() {
-                document.kind().to_string()
-            } else {
-                format!("{}.{group}", document.kind())
-            };
-            let kind = cluster.kind(&word).await?;
-            let place = if document.namespace().is_empty() { self.namespace } else { document.namespace() };
-            if let Some(live) = cluster.find(&kind, place, document.name()).await? {
-                let object = kind.object(place, document.name());
-                let target = Resolved { kind, object, live, note: None };
-                let why = Line::new(Level::Warning, "chart", "the chart no longer makes it");
-                changes.push(Change::delete(target).in_tier(GONE).with(why));
+            match removal(cluster, document, self.release, self.namespace).await? {
+                Removal::Stays(why) => notes.push(why),
+                Removal::Goes(target) => {
+                    let why = Line::new(Level::Warning, "chart", "the chart no longer makes it");
+                    changes.push(Change::delete(*target).in_tier(GONE).with(why));
+                }
             }
         }
         notes.extend(self.notes);
         Ok(Plan { changes, notes, ..Plan::default() })
     }
 
-    /// Helm's own rule: what is there and belongs to nobody, or to another release, is not taken.
-    fn owned(&self, changes: &[Change]) -> Result<(), ToolError> {
+    /// Helm's own rule: what is there and belongs to nobody, or to another release, is not taken. What the revision
+    /// before made is the release's own even when somebody took the annotations off.
+    fn owned(&self, changes: &[Change], old: &[Document]) -> Result<(), ToolError> {
         let own = (self.release.to_string(), self.namespace.to_string());
+        let old: Vec<_> = old.iter().map(|d| plan::key(d, self.namespace)).collect();
+        let made_before = |c: &Change| {
+            old.iter().any(|(group, kind, place, name)| {
+                (group, kind, name) == (&c.kind.group, &c.kind.kind, &c.object.name)
+                    && (!c.kind.namespaced || place == &c.object.namespace)
+            })
+        };
         let foreign: Vec<String> = changes
             .iter()
             .filter(|c| !c.creates() && !self.take_over)
             .filter_map(|c| match plan::owner_of(&c.live) {
                 Some(owner) if owner == own => None,
                 Some((name, namespace)) => Some(format!("{} (release {name} in {namespace})", c.object)),
+                None if made_before(c) => None,
                 None => Some(format!("{} (no release)", c.object)),
             })
             .collect();
@@ -211,28 +244,13 @@ pub(in crate::catalog) fn records(revisions: &[Release], record: &Value) -> Vec<
     changes
 }
 
-/// The documents of what helm rendered, each called by the template that it came from.
-///
-/// # Errors
-/// When a template made something that is no manifest, naming the template.
-pub(in crate::catalog) fn parse_rendered(rendered: &str) -> Result<Vec<Document>, ToolError> {
-    let mut documents = Vec::new();
-    for part in format!("\n{rendered}").split("\n---") {
-        let source = part.lines().find_map(|l| l.strip_prefix("# Source: ")).unwrap_or("the chart");
-        documents.extend(read::parse(source, part.trim_start_matches(|c| c != '\n'))?);
-    }
-    Ok(documents)
-}
-
-/// The rendered text without its hooks, as Helm keeps it in the record.
-fn rendered_objects(rendered: &str) -> String {
-    let is_hook = |part: &&str| {
-        read::parse("chart", part.trim_start_matches(|c| c != '\n'))
-            .is_ok_and(|d| !d.is_empty() && d.iter().all(|d| !plan::hook_of(d).is_empty()))
-    };
-    let whole = format!("\n{rendered}");
-    let kept: Vec<&str> = whole.split("\n---").filter(|p| !p.trim().is_empty() && !is_hook(p)).collect();
-    kept.iter().map(|p| format!("---{p}\n")).collect()
+/// What a chart asks the cluster while it is rendered, which has no answer here.
+fn asks(chart: &Chart) -> Option<Line> {
+    let at = chart.looks_up.as_ref()?;
+    let text = format!(
+        "{at} asks the cluster with `lookup`, and is told that nothing is there: passwords and the like may be made anew"
+    );
+    Some(Line::new(Level::Unknown, "lookup", text))
 }
 
 /// Values in a file of their own, which goes when it is dropped.
