@@ -6,6 +6,7 @@ mod apply;
 mod approval;
 mod documents;
 mod faults;
+mod fields;
 mod operate;
 mod preview;
 mod queries;

@@ -1,6 +1,7 @@
 //! Every tool that kai has: one file and one line each.
 
 mod apply;
+mod autoscale;
 mod can_i;
 mod changes;
 mod delete;
@@ -26,6 +27,7 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<set::Set>(),
+    action::<autoscale::Autoscale>(),
     action::<rollout::Rollout>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),
