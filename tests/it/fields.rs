@@ -26,11 +26,16 @@ fn an_image_is_set_and_comes_back() {
         .says("Set image of deployment/backend to nginx:1.28")
         .says("nginx:1.27");
     world.nothing_was_written();
-    world.kai(&["--yes", "set the image of backend to nginx:1.28"]).ends(0).says("Set image of deployment/backend");
+    world
+        .kai(&["--yes", "set the image of backend to nginx:1.28"])
+        .ends(0)
+        .says("Set image of deployment/backend");
     let mut wanted = before.clone();
     wanted["template"]["spec"]["containers"][0]["image"] = json!("nginx:1.28");
     assert_eq!(spec(&world, "deployment/backend"), wanted, "nothing else changed");
-    apply(&world, "set", &json!({"workload": "backend", "image": "1.28"})).ends(0).says("runs nginx:1.28 already");
+    apply(&world, "set", &json!({"workload": "backend", "image": "1.28"}))
+        .ends(0)
+        .says("runs nginx:1.28 already");
     world.kai(&["undo", "--yes"]).ends(0);
     assert_eq!(spec(&world, "deployment/backend"), before);
 }
@@ -99,7 +104,10 @@ fn a_cron_job_is_set_in_its_template() {
     let container = || {
         spec(&world, "cronjob/nightly")["jobTemplate"]["spec"]["template"]["spec"]["containers"][0].clone()
     };
-    assert_eq!((&container()["image"], &container()["env"][0]["name"]), (&json!("busybox:1.37"), &json!("A")));
+    assert_eq!(
+        (&container()["image"], &container()["env"][0]["name"]),
+        (&json!("busybox:1.37"), &json!("A"))
+    );
     world.kai(&["undo", "--yes"]).ends(0);
     assert_eq!((&container()["image"], container().get("env")), (&json!("busybox:1.36"), None));
 }
@@ -130,5 +138,53 @@ fn an_autoscaler_comes_changes_and_goes() {
     person.ends(0);
     assert!(world.kubectl(&["get", "hpa", "-o", "name"]).is_empty());
     apply(&world, "autoscale", &json!({"workload": "backnd", "max": 5})).says("Did you mean backend");
-    apply(&world, "autoscale", &json!({"workload": "backend", "min": 5, "max": 2})).says("cannot be above max");
+    apply(&world, "autoscale", &json!({"workload": "backend", "min": 5, "max": 2}))
+        .says("cannot be above max");
+}
+
+#[test]
+fn a_service_comes_changes_and_goes() {
+    let world = World::new("expose");
+    world
+        .kai(&["expose backend on port 80"])
+        .ends(3)
+        .says("Expose deployment/backend on port 80")
+        .says("nothing says that the pods listen there");
+    world.nothing_was_written();
+    apply(&world, "expose", &json!({"workload": "backend"})).says("give `port`");
+    world.kai(&["--yes", "expose backend on port 80"]).ends(0).says("Exposed deployment/backend on port 80");
+    let service = spec(&world, "service/backend");
+    assert_eq!(service["selector"], spec(&world, "deployment/backend")["selector"]["matchLabels"]);
+    apply(&world, "expose", &json!({"workload": "backend"})).ends(0).says("nothing to change");
+    apply(&world, "expose", &json!({"workload": "backend", "type": "NodePort", "target_port": 8080})).ends(0);
+    let changed = spec(&world, "service/backend");
+    assert_eq!((&changed["type"], &changed["ports"][0]["targetPort"]), (&json!("NodePort"), &json!(8080)));
+    let port = changed["ports"][0]["nodePort"].as_u64().unwrap();
+    world.deploy("api", 1, "nginx:1.27");
+    world.proxy.clear();
+    apply(&world, "expose", &json!({"workload": "api", "port": 80, "node_port": port}))
+        .says("is taken by service/backend in");
+    apply(&world, "expose", &json!({"workload": "api", "port": 80, "node_port": 80}))
+        .says("between 30000 and 32767");
+    apply(&world, "expose", &json!({"workload": "backnd", "port": 80})).says("Did you mean backend");
+    world.nothing_was_written();
+    world.kai(&["undo", "--yes"]).ends(0);
+    let back = spec(&world, "service/backend");
+    assert_eq!((&back["type"], &back["ports"]), (&service["type"], &service["ports"]));
+}
+
+#[test]
+fn a_host_makes_an_ingress() {
+    let world = World::new("exposehost");
+    let arguments =
+        json!({"workload": "backend", "port": 80, "host": format!("{}.example.com", world.namespace)});
+    apply(&world, "expose", &arguments).ends(0).says("no IngressClass");
+    let ingress = spec(&world, "ingress/backend");
+    assert_eq!(ingress["rules"][0]["host"], arguments["host"]);
+    assert_eq!(ingress["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"]["number"], 80);
+    apply(&world, "expose", &arguments).ends(0).says("nothing to change");
+    let mut person = world.person(&["undo"]);
+    person.sees("Type").types("backend");
+    person.ends(0);
+    assert!(world.kubectl(&["get", "service,ingress", "-o", "name"]).is_empty());
 }

@@ -8,6 +8,7 @@ mod delete;
 mod deploy;
 mod events;
 mod explain;
+mod expose;
 mod get;
 mod logs;
 mod rollout;
@@ -28,6 +29,7 @@ pub static TOOLS: &[Tool] = &[
     action::<scale::Scale>(),
     action::<set::Set>(),
     action::<autoscale::Autoscale>(),
+    action::<expose::Expose>(),
     action::<rollout::Rollout>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),

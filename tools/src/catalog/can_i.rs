@@ -31,7 +31,7 @@ pub struct CanI {
     pub resource: Option<String>,
     /// Exact name of one object.
     pub name: Option<String>,
-    /// Namespace; leave out for the current one; `*`: all.
+    /// `*`: all.
     pub namespace: Option<String>,
     /// User or `serviceaccount/name`; `*`: list who may. Oneself when left out.
     pub r#as: Option<String>,

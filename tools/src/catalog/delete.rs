@@ -35,7 +35,6 @@ pub struct Delete {
     pub names: Option<Vec<String>>,
     /// Labels, such as `app=web`.
     pub selector: Option<String>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
 }
 

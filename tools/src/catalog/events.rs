@@ -22,9 +22,7 @@ use crate::tool::{Context, Query};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Look in every namespace.
     pub all_namespaces: Option<bool>,
     /// Only of this object, such as `deployment/backend` (with its pods) or `node/n1`.
     pub object: Option<String>,

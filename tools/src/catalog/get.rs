@@ -26,9 +26,7 @@ pub struct Get {
     pub kind: String,
     /// Exact name of one object.
     pub name: Option<String>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Look in every namespace.
     pub all_namespaces: Option<bool>,
     /// Labels or fields, such as `app=web,tier!=db` or `spec.nodeName=n1`.
     pub selector: Option<String>,

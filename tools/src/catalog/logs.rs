@@ -28,7 +28,6 @@ use crate::tool::{Context, Query};
 pub struct Logs {
     /// Name as the user said it: `backend`, `statefulset/db`, `pod/x`, `job/y`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
     /// Container; chosen by what went wrong when left out.
     pub container: Option<String>,

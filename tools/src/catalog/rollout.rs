@@ -18,9 +18,7 @@ use crate::tool::{Action, Context};
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
     pub action: Verb,
-    /// Name as the user said it: `backend`, `statefulset/db`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
     /// With undo: the revision to go back to; the one before the current when left out.
     pub revision: Option<i64>,

@@ -17,13 +17,10 @@ use crate::tool::{Context, Query};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutStatus {
-    /// Name as the user said it: `backend`, `statefulset/db`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
     /// Also show what changed between the last two revisions, or between `from` and `to`.
     pub diff: Option<bool>,
-    /// Revision to compare from.
     pub from: Option<u64>,
     /// Revision to compare to; the current one when left out.
     pub to: Option<u64>,

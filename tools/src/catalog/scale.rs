@@ -17,9 +17,7 @@ use crate::tool::{Action, Context};
 pub struct Scale {
     /// Name as the user said it: `backend`, `statefulset/db`, or `*` for all Deployments and StatefulSets of the namespace.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// New number of replicas.
     pub replicas: Option<u32>,
     /// Change relative to now, such as 2 or -1.
     pub by: Option<i32>,

@@ -3,8 +3,9 @@
 use super::TOOLS;
 
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
-const SAYS_ITSELF: [&str; 55] = [
+const SAYS_ITSELF: [&str; 56] = [
     "action",
+    "all_namespaces",
     "annotations",
     "args",
     "command",
