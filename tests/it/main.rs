@@ -8,6 +8,7 @@ mod checks;
 mod documents;
 mod drain;
 mod faults;
+mod fields;
 mod helm;
 mod operate;
 mod preview;

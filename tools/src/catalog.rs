@@ -1,6 +1,7 @@
 //! Every tool that kai has: one file and one line each.
 
 mod apply;
+mod autoscale;
 mod can_i;
 mod changes;
 mod copy;
@@ -9,6 +10,7 @@ mod deploy;
 mod events;
 mod exec;
 mod explain;
+mod expose;
 mod get;
 mod helm;
 mod job;
@@ -35,6 +37,8 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<set::Set>(),
+    action::<autoscale::Autoscale>(),
+    action::<expose::Expose>(),
     action::<rollout::Rollout>(),
     action::<job::Job>(),
     action::<node::Node>(),
