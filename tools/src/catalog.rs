@@ -12,6 +12,7 @@ mod get;
 mod logs;
 mod rollout;
 mod rollout_status;
+mod route;
 mod scale;
 mod undo;
 
@@ -26,6 +27,7 @@ pub static TOOLS: &[Tool] = &[
     action::<apply::Apply>(),
     action::<scale::Scale>(),
     action::<rollout::Rollout>(),
+    action::<route::Route>(),
     action::<copy::Copy>(),
     action::<delete::Delete>(),
     action::<undo::Undo>(),

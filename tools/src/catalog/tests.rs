@@ -3,7 +3,7 @@
 use super::TOOLS;
 
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
-const SAYS_ITSELF: [&str; 52] = [
+const SAYS_ITSELF: [&str; 53] = [
     "action",
     "annotations",
     "args",
@@ -13,6 +13,7 @@ const SAYS_ITSELF: [&str; 52] = [
     "cpu",
     "cpu_limit",
     "cpu_target",
+    "by",
     "env",
     "force",
     "from",
