@@ -11,6 +11,7 @@ mod preview;
 mod queries;
 mod real;
 mod rollouts;
+mod routes;
 mod secrets;
 mod stale;
 mod support;
