@@ -187,6 +187,7 @@ fn past(title: &str) -> String {
         "Take" => "Took",
         "Delete" => "Deleted",
         "Promote" => "Promoted",
+        "Remove" => "Removed",
         "Route" => "Routed",
         "Send" => "Sent",
         "Cordon" => "Cordoned",

@@ -15,6 +15,7 @@ mod preview;
 mod queries;
 mod real;
 mod rollouts;
+mod routes;
 mod secrets;
 mod seeds;
 mod stale;

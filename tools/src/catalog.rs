@@ -20,6 +20,7 @@ mod port_forward;
 mod release;
 mod rollout;
 mod rollout_status;
+mod route;
 mod scale;
 mod set;
 mod undo;
@@ -42,6 +43,7 @@ pub static TOOLS: &[Tool] = &[
     action::<rollout::Rollout>(),
     action::<job::Job>(),
     action::<node::Node>(),
+    action::<route::Route>(),
     action::<copy::Copy>(),
     action::<delete::Delete>(),
     action::<release::Release>(),

@@ -21,6 +21,7 @@ const SAYS_ITSELF: &[&str] = &[
     "cpu_limit",
     "cpu_request",
     "cpu_target",
+    "by",
     "env",
     "env_from",
     "force",
