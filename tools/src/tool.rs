@@ -227,6 +227,10 @@ fn plain(schema: &mut Value) {
     }
     if let Some(Value::Array(names)) = map.get_mut("enum") {
         names.retain(|n| !n.is_null());
+        // The type's own line says what its names say already, unless it explains one of them.
+        if map.get("description").and_then(Value::as_str).is_some_and(|d| !d.contains(['`', ':'])) {
+            map.shift_remove("description");
+        }
     }
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         properties.values_mut().for_each(plain);

@@ -14,17 +14,14 @@ use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Run one command in a container. Its output comes back; there is no input and no terminal.
+/// Run one command in a container.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exec {
-    /// Workload or `pod/x`.
+    /// `backend`, `pod/x`.
     pub workload: String,
-    /// Container; the pod's default when left out.
     pub container: Option<String>,
-    /// Program and its arguments.
     pub command: Vec<String>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
 }
 

@@ -13,17 +13,14 @@ use crate::policy::Need;
 use crate::review::{Level, Line};
 use crate::tool::{Action, Context};
 
-/// Forward a port of this machine to a pod or Service until the person ends it.
+/// Forward a local port to a pod or Service.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PortForward {
-    /// `service/x`, workload or `pod/x`.
+    /// `service/x`, `pod/x`.
     pub target: String,
-    /// Port of the target.
     pub port: u16,
-    /// Port of this machine; the same when left out.
     pub local_port: Option<u16>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
 }
 

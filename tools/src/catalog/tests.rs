@@ -7,6 +7,8 @@ const SAYS_ITSELF: &[&str] = &[
     "action",
     "all_namespaces",
     "annotations",
+    "target",
+    "user",
     "type",
     "startup",
     "unset",
