@@ -7,6 +7,7 @@ const SAYS_ITSELF: &[&str] = &[
     "action",
     "all_namespaces",
     "annotations",
+    "factor",
     "target",
     "user",
     "type",
