@@ -155,7 +155,7 @@ fn a_service_comes_changes_and_goes() {
     world.kai(&["--yes", "expose backend on port 80"]).ends(0).says("Exposed deployment/backend on port 80");
     let service = spec(&world, "service/backend");
     assert_eq!(service["selector"], spec(&world, "deployment/backend")["selector"]["matchLabels"]);
-    apply(&world, "expose", &json!({"workload": "backend"})).ends(0).says("nothing to change");
+    apply(&world, "expose", &json!({"workload": "backend"})).ends(0).says("Nothing to change");
     apply(&world, "expose", &json!({"workload": "backend", "type": "NodePort", "target_port": 8080})).ends(0);
     let changed = spec(&world, "service/backend");
     assert_eq!((&changed["type"], &changed["ports"][0]["targetPort"]), (&json!("NodePort"), &json!(8080)));
@@ -182,7 +182,7 @@ fn a_host_makes_an_ingress() {
     let ingress = spec(&world, "ingress/backend");
     assert_eq!(ingress["rules"][0]["host"], arguments["host"]);
     assert_eq!(ingress["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"]["number"], 80);
-    apply(&world, "expose", &arguments).ends(0).says("nothing to change");
+    apply(&world, "expose", &arguments).ends(0).says("Nothing to change");
     let mut person = world.person(&["undo"]);
     person.sees("Type").types("backend");
     person.ends(0);
