@@ -68,9 +68,9 @@ pub(super) fn edit(set: &Set, target: &Resolved) -> Result<Edit, ToolError> {
     if !set.of_pod() && !set.of_container() {
         return Ok(edit);
     }
-    let path = match target.kind.kind.as_str() {
-        "Deployment" | "StatefulSet" | "DaemonSet" => "/spec/template/spec",
-        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+    let path = match (target.kind.group.as_str(), target.kind.kind.as_str()) {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet") => "/spec/template/spec",
+        ("batch", "CronJob") => "/spec/jobTemplate/spec/template/spec",
         _ => {
             return invalid(format!(
                 "of {} only `labels` and `annotations` can be set; other fields are of a Deployment, StatefulSet, DaemonSet or CronJob",
