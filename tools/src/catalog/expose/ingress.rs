@@ -23,7 +23,10 @@ pub(super) fn plan(
     classes: Option<&[Value]>,
 ) -> Result<Option<Change>, ToolError> {
     let (host, path) = (e.host.as_deref().unwrap_or(""), e.path.as_deref().unwrap_or("/"));
-    for ingress in &there {
+    // A canary only borrows a rule: it is the main Ingress that leads there.
+    let canary =
+        |i: &Resolved| text(&i.live, "/metadata/annotations/nginx.ingress.kubernetes.io~1canary") == "true";
+    for ingress in there.iter().filter(|i| !canary(i)) {
         let rules = items(&ingress.live, "/spec/rules").iter().filter(|r| text(r, "/host") == host);
         let Some(same) = rules.flat_map(|r| items(r, "/http/paths")).find(|p| text(p, "/path") == path)
         else {
@@ -79,7 +82,10 @@ pub(super) fn plan(
 
 /// The class that serves it: the default, else the only one.
 fn class(classes: Option<&[Value]>) -> (Option<String>, Option<Line>) {
-    let Some(classes) = classes else { return (None, None) };
+    let Some(classes) = classes else {
+        let text = "IngressClasses may not be listed: which controller serves it is not known";
+        return (None, Some(Line::new(Level::Unknown, "class", text)));
+    };
     let name = |c: &Value| text(c, "/metadata/name").to_string();
     let warn = |text: String| Some(Line::new(Level::Warning, "class", text));
     if let Some(default) = classes.iter().find(|c| text(c, DEFAULT) == "true") {
