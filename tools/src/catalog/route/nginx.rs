@@ -1,5 +1,7 @@
 //! The actions of `route` on an Ingress, with canaries as ingress-nginx reads them: an Ingress of their own.
 
+use serde_json::Value;
+
 use super::find::{Found, class_for_new};
 use super::http::{last, port_of, same};
 use super::place::{Backend, Place, pick};
@@ -213,7 +215,7 @@ fn canary(
 
 /// The main rules get the canary's backends; then the canary goes, with all of its places.
 fn promote(at: &Place, canary: &Resolved, found: &Found) -> Result<Plan, ToolError> {
-    let mut mains: Vec<(Resolved, serde_json::Value)> = Vec::new();
+    let mut mains: Vec<(Resolved, Value)> = Vec::new();
     let mut said = String::new();
     for (place, entry) in ingress::entries(&canary.live) {
         let Some(main) = found.mains().find(|m| ingress::entry(&m.live, &place).is_some()) else {
@@ -252,29 +254,62 @@ fn abort(at: &Place, canary: &Resolved) -> Plan {
 
 /// On any other controller the canary would be a second main rule, so its class must be one of ingress-nginx.
 async fn served_by(cluster: &Cluster, main: &Resolved) -> Result<Option<Line>, ToolError> {
-    let unknown = |why: String| {
-        let said =
-            format!("{why}: if that is not ingress-nginx, the canary takes requests like any other rule");
-        Ok(Some(Line::new(Level::Warning, "class", said)))
+    let Some(class) = ingress::class(&main.live) else { return reads_canaries(main, "", Ok(None)) };
+    reads_canaries(main, class, cluster.find(&builtin("ingressclass"), "", class).await)
+}
+
+/// The same, from what was read (pure).
+fn reads_canaries(
+    main: &Resolved,
+    class: &str,
+    found: Result<Option<Value>, ToolError>,
+) -> Result<Option<Line>, ToolError> {
+    let (object, class) = (&main.object, sanitize::line(class));
+    let why = match found {
+        _ if class.is_empty() => {
+            format!("{object} names no class, so the cluster's default controller serves it")
+        }
+        Ok(Some(found)) => match text(&found, "/spec/controller") {
+            CONTROLLER => return Ok(None),
+            other => {
+                return Err(ToolError::Refused {
+                    message: format!(
+                        "{object} is served by {} (class {class}), which does not read the canary annotations of ingress-nginx",
+                        sanitize::line(other)
+                    ),
+                    hint: "Use a canary of that controller's own, or an HTTPRoute.".into(),
+                });
+            }
+        },
+        Ok(None) => format!("there is no IngressClass {class}, so who serves {object} is not known"),
+        Err(_) => format!("IngressClass {class} cannot be read, so who serves {object} is not known"),
     };
-    let Some(class) = ingress::class(&main.live) else {
-        return unknown(format!(
-            "{} names no class, so the cluster's default controller serves it",
-            main.object
-        ));
-    };
-    match cluster.find(&builtin("ingressclass"), "", class).await {
-        Ok(Some(found)) if text(&found, "/spec/controller") == CONTROLLER => Ok(None),
-        Ok(Some(found)) => Err(ToolError::Refused {
-            message: format!(
-                "{} is served by {} (class {}), which does not read the canary annotations of ingress-nginx",
-                main.object,
-                sanitize::line(text(&found, "/spec/controller")),
-                sanitize::line(class)
-            ),
-            hint: "Use a canary of that controller's own, or an HTTPRoute.".into(),
-        }),
-        Ok(None) => unknown(format!("there is no IngressClass {class}, so who serves it is not known")),
-        Err(_) => unknown(format!("IngressClass {class} cannot be read, so who serves it is not known")),
+    let said = format!("{why}: if that is not ingress-nginx, the canary takes requests like any other rule");
+    Ok(Some(Line::new(Level::Warning, "class", said)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::resolve::resolved;
+
+    #[test]
+    fn only_ingress_nginx_reads_canaries() {
+        let main = resolved(&builtin("ingress"), "ns", json!({"metadata": {"name": "shop"}}), None);
+        let class = |controller: &str| Ok(Some(json!({"spec": {"controller": controller}})));
+        assert_eq!(reads_canaries(&main, "nginx", class("k8s.io/ingress-nginx")).unwrap(), None);
+        let refused = reads_canaries(&main, "traefik", class("traefik.io/ingress-controller")).unwrap_err();
+        assert!(refused.to_string().contains("served by traefik.io/ingress-controller"), "{refused}");
+        let forbidden = || Err(ToolError::Forbidden { message: String::new() });
+        for (class, found, says) in [
+            ("", Ok(None), "names no class"),
+            ("x", Ok(None), "there is no IngressClass x"),
+            ("x", forbidden(), "cannot be read"),
+        ] {
+            let line = reads_canaries(&main, class, found).unwrap().unwrap();
+            assert!(line.level == Level::Warning && line.text.contains(says), "{}", line.text);
+        }
     }
 }
