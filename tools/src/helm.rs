@@ -2,6 +2,7 @@
 //! what kai did, and kai with what `helm` did.
 
 mod chart;
+pub mod merge;
 pub mod plan;
 mod record;
 pub mod rendered;

@@ -10,11 +10,12 @@ use super::{Apply, objects};
 use crate::cluster::Cluster;
 use crate::cluster::resolve::Resolved;
 use crate::error::ToolError;
+use crate::helm::merge::three_way;
 use crate::helm::rendered::{Rendered, documents, not_run};
 use crate::helm::{self, Chart, Release, plan, user_values};
 use crate::manifest::Document;
 use crate::object::{builtin, is_object_name, items, text};
-use crate::plan::{Change, Plan};
+use crate::plan::{Change, Does, Plan};
 use crate::render::{Template, helm_template};
 use crate::review::{Level, Line};
 use crate::sanitize;
@@ -168,11 +169,20 @@ impl Made<'_> {
             namespace: self.namespace,
             only: None,
             take_over: self.take_over,
-            // Fields that helm set are the release's own.
-            own_managers: &["helm"],
+            // Fields that helm or another write of kai's set are the release's own; the preview names what is taken.
+            own_managers: &["helm", "kai"],
         };
         let (mut changes, mut notes) = objects::changes(cluster, wanted, &options).await?;
         self.owned(&changes, &old)?;
+        for change in &mut changes {
+            let made = old.iter().find(|d| self.is_of(d, change));
+            let Some(after) = made.and_then(|d| merged(&d.value, change)) else { continue };
+            let Change { kind, object, live, .. } = change.clone();
+            let set = Change::set(Resolved { kind, object, live, note: None }, after);
+            change.does = set.does;
+            change.after = set.after;
+            change.undo = set.undo;
+        }
         for document in gone {
             match removal(cluster, document, self.release, self.namespace).await? {
                 Removal::Stays(why) => notes.push(why),
@@ -186,24 +196,25 @@ impl Made<'_> {
         Ok(Plan { changes, notes, ..Plan::default() })
     }
 
+    /// Whether a document is the object of a change.
+    fn is_of(&self, document: &Document, change: &Change) -> bool {
+        let (group, kind, place, name) = plan::key(document, self.namespace);
+        (group, kind, name)
+            == (change.kind.group.clone(), change.kind.kind.clone(), change.object.name.clone())
+            && (!change.kind.namespaced || place == change.object.namespace)
+    }
+
     /// Helm's own rule: what is there and belongs to nobody, or to another release, is not taken. What the revision
     /// before made is the release's own even when somebody took the annotations off.
     fn owned(&self, changes: &[Change], old: &[Document]) -> Result<(), ToolError> {
         let own = (self.release.to_string(), self.namespace.to_string());
-        let old: Vec<_> = old.iter().map(|d| plan::key(d, self.namespace)).collect();
-        let made_before = |c: &Change| {
-            old.iter().any(|(group, kind, place, name)| {
-                (group, kind, name) == (&c.kind.group, &c.kind.kind, &c.object.name)
-                    && (!c.kind.namespaced || place == &c.object.namespace)
-            })
-        };
         let foreign: Vec<String> = changes
             .iter()
             .filter(|c| !c.creates() && !self.take_over)
             .filter_map(|c| match plan::owner_of(&c.live) {
                 Some(owner) if owner == own => None,
                 Some((name, namespace)) => Some(format!("{} (release {name} in {namespace})", c.object)),
-                None if made_before(c) => None,
+                None if old.iter().any(|d| self.is_of(d, c)) => None,
                 None => Some(format!("{} (no release)", c.object)),
             })
             .collect();
@@ -242,6 +253,14 @@ pub(in crate::catalog) fn records(revisions: &[Release], record: &Value) -> Vec<
     let namespace = text(record, "/namespace").to_string();
     changes.push(Change::apply(kind, &namespace, None, secret, false).in_tier(RECORDS).with(line()));
     changes
+}
+
+/// The object of a change as Helm's merge leaves it, when an apply alone would not.
+fn merged(old: &Value, change: &Change) -> Option<Value> {
+    match &change.does {
+        Does::Apply { manifest, .. } if !change.creates() => three_way(old, manifest, &change.live),
+        _ => None,
+    }
 }
 
 /// What a chart asks the cluster while it is rendered, which has no answer here.
