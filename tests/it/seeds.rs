@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kai_evals::cluster::build::{Tool, go_tool};
 use kai_evals::terminal::Progress;
 
-use crate::support::{Person, World};
+use crate::support::{Person, World, has_real_kubelets, kubectl};
 
 fn seed(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("evals/seeds").join(path)
@@ -84,6 +84,93 @@ fn what_the_documents_have_wrong_is_said() {
         "Did you mean todo-app-backend",
     ] {
         assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    world.nothing_was_written();
+}
+
+/// Copies a folder of a seed, for there are folders in it that are not to be applied.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn mycorrhizae_by_kustomize_with_promotion_and_rollback() {
+    let world = World::empty("myco");
+    for (place, name) in [("prod", "prod"), ("nightly", "nightly")] {
+        let overlay = seed(&format!("mycorrhizae/overlays/{place}"));
+        let mut kai = person(&world, &["apply", overlay.to_str().unwrap()]);
+        kai.sees("Type").types(name);
+        kai.ends(0);
+    }
+    // Promotion: prod gets nightly's commit, part by part; production wants the name.
+    for part in ["frontend", "backend-server"] {
+        let mut kai = world.person(&[&format!("update {part} to 8214e42 in prod")]);
+        kai.sees("4be1c7d → registry.example.com/mycorrhiza/").sees("Type").types(part);
+        kai.ends(0);
+    }
+    if has_real_kubelets() {
+        // A bad commit takes nobody's place, and is back in seconds.
+        let mut kai = world.person(&["update backend-server to c03d5e8 in prod"]);
+        kai.sees("Type").types("backend-server").sees("does not come up");
+        kai.ends(4);
+        let live: serde_json::Value =
+            serde_json::from_str(&kubectl(&["-n", "prod", "get", "deployment/backend-server", "-o", "json"]))
+                .unwrap();
+        assert_eq!(live["status"]["availableReplicas"], 3, "the old pods serve on: {}", live["status"]);
+        let mut kai = world.person(&["roll back backend-server in prod"]);
+        kai.sees("c03d5e8 → registry.example.com/mycorrhiza/backend-server:8214e42")
+            .sees("Type")
+            .types("backend-server");
+        kai.ends(0);
+    }
+    for namespace in ["prod", "nightly"] {
+        kubectl(&["delete", "namespace", namespace, "--wait=false"]);
+    }
+}
+
+#[test]
+fn santaclaude_in_the_order_in_which_its_parts_need_each_other() {
+    // Volumes are bound by the provisioner of the kind cluster.
+    if !has_real_kubelets() {
+        return;
+    }
+    let world = World::empty("santa");
+    let folder = world.home.path().join("santaclaude");
+    for part in
+        ["shared", "ai-service", "browser-pool-service", "audit-sink-service", "message-queue-service"]
+    {
+        copy(&seed("santaclaude").join(part), &folder.join(part));
+    }
+    std::fs::copy(seed("santaclaude/secret.yaml"), folder.join("secret.yaml")).unwrap();
+    let mut kai = person(&world, &["apply", folder.to_str().unwrap(), "--allow", "secrets"]);
+    kai.sees("waits for deployment/redis").sees("Type").types("santaclaude");
+    let seen = kai.ends(0);
+    let at = |what: &str| seen.rfind(what).unwrap_or_else(|| panic!("no {what} in {seen}"));
+    assert!(at("✓ deployment/redis") < at("✓ deployment/message-queue-service"), "{seen}");
+    assert!(at("✓ deployment/clickhouse") < at("✓ deployment/audit-sink-service"), "{seen}");
+    kubectl(&["delete", "namespace", "santaclaude", "--wait=false"]);
+}
+
+#[test]
+fn what_the_other_documents_have_wrong_is_said() {
+    let world = World::empty("wrongs");
+    for (path, says) in [
+        ("mycorrhizae/as-written/ingress-canary.yaml", "takes the name of a cookie, not name=value"),
+        ("mycorrhizae/as-written/ingress-canary.yaml", "nightly-frontend-svc"),
+        ("mycorrhizae/as-written/ingress-prod.yaml", "spec.ingressClassName"),
+        ("santaclaude/as-written/redis.yaml", "Recreate"),
+        ("santaclaude/as-written/pod-security-context.yaml", "allowPrivilegeEscalation"),
+    ] {
+        let path = seed(path);
+        let out = world.kai(&["apply", path.to_str().unwrap(), "--dry-run"]);
+        assert!(out.all().contains(says), "{says}: {}", out.all());
     }
     world.nothing_was_written();
 }
