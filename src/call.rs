@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use kai_tools::catalog::{self, Changes};
 use kai_tools::cluster::wait::Stop;
+use kai_tools::policy::Policy;
 use kai_tools::report::Report;
 use kai_tools::review::Answer;
 use kai_tools::store::{SavedPlan, Store, read_plan};
@@ -12,6 +13,7 @@ use kai_tools::tool::Effect;
 use serde_json::{Value, json};
 
 use crate::approval::{Front, Said};
+use crate::cli::ApplyOptions;
 use crate::connect;
 use crate::error::{ExitStatus, Failure};
 use crate::execute::{Bound, Call, Done, Request, Workbench, status_of};
@@ -123,8 +125,8 @@ pub fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
         return ExitStatus::Done;
     }
     if settings.output != Output::Text {
-        let all: Vec<Value> = catalog::TOOLS
-            .iter()
+        // As models and MCP clients are told.
+        let all: Vec<Value> = catalog::offered(&rules(settings))
             .map(|t| json!({"name": t.name, "description": t.description(), "reads": t.effect == Effect::Reads, "schema": t.schema()}))
             .collect();
         terminal.structured(settings.output, &Value::Array(all));
@@ -132,12 +134,21 @@ pub fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
     }
     let mut table = kai_tools::report::Table::new("", &["TOOL", "EFFECT", "WHAT IT DOES"]);
     for tool in catalog::TOOLS {
-        let effect = if tool.effect == Effect::Reads { "reads" } else { "changes" };
+        let effect = match (tool.effect, tool.needs) {
+            (Effect::Reads, _) => "reads",
+            (_, Some(need)) if !rules(settings).allows(need) => "off",
+            _ => "changes",
+        };
         table.push([tool.name, effect, &tool.description()]);
     }
     let report = Report { blocks: vec![kai_tools::report::Block::Table(table)], ..Report::default() };
     terminal.answer(&terminal.render(&report));
     ExitStatus::Done
+}
+
+/// The rules for the context that is named, else the general ones, with what `--allow` adds: no cluster is asked.
+fn rules(settings: &Settings) -> Policy {
+    settings.policy(settings.connect.context.as_deref().unwrap_or_default())
 }
 
 /// `kai call TOOL --describe`.
@@ -184,6 +195,66 @@ pub async fn apply(settings: &Settings, terminal: &mut Terminal, said: &str) -> 
         store.take(&plan.view.id)?;
     }
     Ok(print(settings, terminal, &done))
+}
+
+/// Whether what was said to `kai apply` is a plan: a file that kai wrote, or the id of one that waits.
+///
+/// # Errors
+/// A usage failure for a path that is neither there nor can be an id.
+pub fn is_plan(said: &str) -> Result<bool, Failure> {
+    let path = Path::new(said);
+    if said == "-" || path.is_dir() {
+        return Ok(false);
+    }
+    if path.exists() {
+        // A plan file is JSON that says no kind of object; every manifest says one.
+        let text = std::fs::read(path).unwrap_or_default();
+        let is_json = path.extension().is_some_and(|e| e == "json") || text.starts_with(b"{");
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        return Ok(is_json && value.get("kind").is_none());
+    }
+    if !said.is_empty() && said.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(true);
+    }
+    Err(Failure::usage(format!("{}: there is no such file or folder", kai_tools::sanitize::line(said))))
+}
+
+/// `kai apply` of manifests: the `apply` tool, with what was said.
+///
+/// # Errors
+/// When stdin cannot be read or the cluster cannot be reached.
+pub async fn apply_manifests(
+    settings: &Settings,
+    terminal: &mut Terminal,
+    said: &str,
+    options: &ApplyOptions,
+) -> Result<ExitStatus, Failure> {
+    const MOST: u64 = 8 << 20;
+    let mut arguments = json!({});
+    if said == "-" {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut std::io::Read::take(std::io::stdin(), MOST), &mut text)?;
+        arguments["manifest"] = json!(text);
+    } else {
+        arguments["path"] = json!(said);
+    }
+    // A namespace that was typed here must fit the manifests; one from the settings is only for those that name none.
+    let typed = settings.origins.iter().any(|[name, _, source]| name == "namespace" && source == "flag");
+    if let Some(namespace) = settings.connect.namespace.as_ref().filter(|_| typed) {
+        arguments["namespace"] = json!(namespace);
+    }
+    if let Some(release) = &options.release {
+        arguments["release"] = json!(release);
+    }
+    for (name, list) in [("values", &options.values), ("set", &options.set)] {
+        if !list.is_empty() {
+            arguments[name] = json!(list);
+        }
+    }
+    if options.take_over {
+        arguments["take_over"] = json!(true);
+    }
+    call(settings, terminal, "apply", Some(&arguments.to_string())).await
 }
 
 /// A plan file is used once, and not after its time: what was true then is shown again, but who asked has gone home.
@@ -304,8 +375,11 @@ fn reference() -> String {
         "# Tools\n\nWhat models, MCP clients and `kai call` can use. Written by `kai call --list -o markdown`.\n",
     );
     for tool in catalog::TOOLS {
-        let effect =
-            if tool.effect == Effect::Reads { "reads" } else { "changes, through preview and approval" };
+        let effect = match (tool.effect, tool.needs) {
+            (Effect::Reads, _) => "reads",
+            (_, Some(_)) => "off unless allowed; through preview and approval",
+            _ => "changes, through preview and approval",
+        };
         out.push_str(&format!("\n## {}\n\n{} ({effect})\n\n", tool.name, tool.description()));
         let schema = tool.schema();
         let required: Vec<&str> =

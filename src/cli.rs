@@ -65,6 +65,9 @@ pub struct Global {
     /// Refuse every change, dry runs included [env: KAI_READ_ONLY].
     #[arg(long, global = true)]
     pub read_only: bool,
+    /// Allow what is off by default, each time with the name typed: secrets, exec, control-plane [env: KAI_ALLOW].
+    #[arg(long, global = true, value_name = "WHAT", value_delimiter = ',')]
+    pub allow: Vec<String>,
     /// Output: text, json, yaml or markdown; for `kai plan`, a file [env: KAI_OUTPUT].
     #[arg(short = 'o', long, global = true, value_name = "FORMAT")]
     pub output: Option<String>,
@@ -88,10 +91,16 @@ pub enum Command {
         #[arg(required = true, value_name = "REQUEST")]
         request: Vec<String>,
     },
-    /// Apply a plan file, or a plan that waits, exactly as it was previewed.
+    /// Apply manifests, a folder, a kustomization or a Helm chart; or a plan, exactly as it was previewed.
     Apply {
-        /// A file that `kai plan` wrote, or a plan id.
-        plan: String,
+        /// A file, a folder, `-` for stdin; a plan file or a plan id.
+        #[arg(required_unless_present = "filename")]
+        what: Option<String>,
+        /// The same, as kubectl has it.
+        #[arg(short = 'f', long, value_name = "PATH", conflicts_with = "what")]
+        filename: Option<String>,
+        #[command(flatten)]
+        options: ApplyOptions,
     },
     /// Look at a plan that waits for a person, and approve it for whoever asked (an MCP client).
     Approve {
@@ -145,6 +154,23 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// How manifests are applied.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ApplyOptions {
+    /// Take fields that other managers have; the preview names them and asks.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Name of the Helm release; the chart's name when left out.
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
+    /// A file of Helm values; can be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub values: Vec<String>,
+    /// A Helm value; can be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// What `kai mcp` does besides serving.

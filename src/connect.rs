@@ -41,6 +41,7 @@ pub async fn connect(
         store: Store::in_folder(&settings.state),
         dry_run: settings.dry_run,
         chosen_by_model: false,
+        typed_by_person: true,
         stop,
     })
 }

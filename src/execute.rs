@@ -2,6 +2,7 @@
 //! apply, verify.
 
 mod outcome;
+mod sentences;
 
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Workbench {
     pub dry_run: bool,
     /// Whether a language model chooses the targets: then one that the person's words do not name is marked.
     pub chosen_by_model: bool,
+    /// Whether a person typed what the calls say: not so over MCP.
+    pub typed_by_person: bool,
     pub stop: Stop,
 }
 
@@ -65,7 +68,13 @@ pub struct Request<'a> {
 impl Workbench {
     fn context(&self, words: &str, now: Timestamp) -> Context {
         let words = if self.chosen_by_model { words.to_string() } else { String::new() };
-        Context { cluster: self.cluster.clone(), now, words, journal: self.journal.clone() }
+        Context {
+            cluster: self.cluster.clone(),
+            now,
+            words,
+            paths_are_typed: self.typed_by_person && !self.chosen_by_model,
+            journal: self.journal.clone(),
+        }
     }
 
     /// Carries out the calls of one turn and answers each, in order. Queries run first and side by side; all actions
@@ -148,6 +157,7 @@ impl Workbench {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
+                Err(ToolError::Unchanged(why)) => return every(Done::Unchanged(why)),
                 Err(error) => return every(Done::Failed(error)),
             };
             let view = preview.view.clone();
@@ -255,12 +265,30 @@ fn merge(whole: &mut Plan, plan: Plan) -> Result<(), ToolError> {
             twice.object
         )));
     }
+    // The name to type is a plan's own choice only while it is the only one.
+    whole.name = match (whole.changes.is_empty(), plan.changes.is_empty()) {
+        (true, _) => plan.name,
+        (false, true) => std::mem::take(&mut whole.name),
+        (false, false) => String::new(),
+    };
     if whole.title.is_empty() || whole.changes.is_empty() && !plan.changes.is_empty() {
         whole.title = plan.title;
     } else if !plan.changes.is_empty() {
         whole.title = format!("{}; {}", whole.title, plan.title);
     }
-    whole.changes.extend(plan.changes);
+    // What waits for a part of the same request comes after it.
+    let offset = plan
+        .changes
+        .iter()
+        .flat_map(|c| &c.needs)
+        .filter_map(|need| whole.changes.iter().find(|w| w.object.same_workload(need)))
+        .map(|first| first.tier + 1)
+        .max()
+        .unwrap_or(0);
+    whole.changes.extend(plan.changes.into_iter().map(|c| {
+        let tier = c.tier + offset;
+        c.in_tier(tier)
+    }));
     whole.notes.extend(plan.notes);
     whole.undoes = whole.undoes.take().or(plan.undoes);
     Ok(())

@@ -125,7 +125,13 @@ async fn run(
         Some(Command::Call { tool: Some(tool), arguments, .. }) => {
             call::call(settings, terminal, &tool, arguments.as_deref()).await
         }
-        Some(Command::Apply { plan }) => call::apply(settings, terminal, &plan).await,
+        Some(Command::Apply { what, filename, options }) => {
+            let said = filename.or(what).unwrap_or_default();
+            match call::is_plan(&said)? {
+                true => call::apply(settings, terminal, &said).await,
+                false => call::apply_manifests(settings, terminal, &said, &options).await,
+            }
+        }
         Some(Command::Approve { plan }) => call::approve(settings, terminal, plan.as_deref()).await,
         Some(Command::Undo { plan }) => call::undo(settings, terminal, plan.as_deref()).await,
         Some(Command::Log { since, limit }) => call::log(settings, terminal, since, limit),

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use kai_tools::cluster::ConnectOptions;
-use kai_tools::policy::{self, Mode, Policy};
+use kai_tools::policy::{self, Mode, Need, Policy};
 
 use crate::cli::Global;
 use crate::error::Failure;
@@ -47,6 +47,8 @@ pub struct Settings {
     /// A file named by `-o`, where the command takes one.
     pub output_file: Option<PathBuf>,
     pub yes: bool,
+    /// What is off by default and was allowed for this run.
+    pub allow: Vec<Need>,
     pub dry_run: bool,
     pub color: bool,
     pub quiet: bool,
@@ -130,6 +132,11 @@ impl Settings {
             "read_only",
             pick("read_only", set(global.read_only), "KAI_READ_ONLY", file.read_only.map(|b| b.to_string())),
         )?;
+        let said = Some(global.allow.join(",")).filter(|a| !a.is_empty());
+        let allow = pick("allow", said, "KAI_ALLOW", None)
+            .map(|said| allowed(&said))
+            .transpose()?
+            .unwrap_or_default();
         let stream = pick("stream", None, "KAI_STREAM", file.stream.map(|b| b.to_string()));
         let silence =
             pick("model_timeout", None, "KAI_MODEL_TIMEOUT", file.model_timeout.map(|n| n.to_string()));
@@ -173,6 +180,7 @@ impl Settings {
             output,
             output_file,
             yes,
+            allow,
             dry_run,
             color,
             quiet,
@@ -203,6 +211,9 @@ impl Settings {
                 policy.mode = Mode::ReadOnly;
             }
         }
+        policy.allow_secrets |= self.allow.contains(&Need::Secrets);
+        policy.allow_exec |= self.allow.contains(&Need::Exec);
+        policy.allow_control_plane |= self.allow.contains(&Need::ControlPlane);
         if self.connect.read_only {
             policy.mode = Mode::ReadOnly;
         }
@@ -211,6 +222,22 @@ impl Settings {
         }
         policy
     }
+}
+
+/// What `--allow` names.
+fn allowed(said: &str) -> Result<Vec<Need>, Failure> {
+    said.split(',')
+        .map(str::trim)
+        .filter(|w| !w.is_empty())
+        .map(|word| match word {
+            "secrets" => Ok(Need::Secrets),
+            "exec" => Ok(Need::Exec),
+            "control-plane" => Ok(Need::ControlPlane),
+            other => {
+                Err(Failure::usage(format!("--allow: `{other}` is none of secrets, exec, control-plane")))
+            }
+        })
+        .collect()
 }
 
 fn parse_output(said: Option<String>) -> (Output, Option<PathBuf>) {

@@ -8,6 +8,7 @@ use kai_tools::report::Report;
 use kai_tools::review::{Applied, View};
 use serde_json::{Value, json};
 
+use super::sentences::applied_sentences;
 use crate::error::ExitStatus;
 
 /// What a call came to.
@@ -151,7 +152,7 @@ fn severity(status: ExitStatus) -> u8 {
     }
 }
 
-fn applied_status(applied: &Applied) -> ExitStatus {
+pub(super) fn applied_status(applied: &Applied) -> ExitStatus {
     let count = |outcome| applied.steps.iter().filter(|s| s.outcome == outcome).count();
     if count(StepOutcome::Unknown) > 0 {
         return ExitStatus::Unknown;
@@ -163,82 +164,8 @@ fn applied_status(applied: &Applied) -> ExitStatus {
     if count(StepOutcome::NotDone) > 0 {
         return ExitStatus::Partial;
     }
-    let verified = applied.steps.iter().all(|s| matches!(s.verdict, Some(Verdict::Ready { .. })));
+    let verified = applied.steps.iter().all(|s| s.verdict.as_ref().is_some_and(Verdict::is_good));
     if verified { ExitStatus::Done } else { ExitStatus::NotVerified }
-}
-
-fn applied_sentences(applied: &Applied) -> Vec<String> {
-    let mut said = Vec::new();
-    let id = &applied.view.id;
-    let mut changed = false;
-    for step in &applied.steps {
-        let object = &step.object;
-        match (step.outcome, &step.verdict, &step.error) {
-            (StepOutcome::Done, verdict, _) => {
-                changed = true;
-                said.extend(verdict_sentences(object, verdict.as_ref()));
-            }
-            (StepOutcome::Unknown, _, error) => said.push(format!(
-                "{object}: the write was sent and its outcome is not known ({}). Look before you do anything: kai \"status of {}\".",
-                error.as_ref().map(ToString::to_string).unwrap_or_default(),
-                object.name
-            )),
-            (StepOutcome::NotDone, _, Some(error)) => {
-                said.push(format!("{object} was not changed: {error}."));
-                said.extend(error.hint());
-            }
-            (StepOutcome::NotDone, ..) => said.push(format!("{object} was not changed: kai stopped before it.")),
-        }
-    }
-    if changed {
-        let all_ready = applied_status(applied) == ExitStatus::Done;
-        if all_ready {
-            said.insert(0, past(&applied.view.title));
-        }
-        said.push(format!("Take it back with: kai undo {id}"));
-    }
-    said
-}
-
-fn verdict_sentences(object: &ObjectRef, verdict: Option<&Verdict>) -> Vec<String> {
-    match verdict {
-        Some(Verdict::Ready { .. }) => Vec::new(),
-        Some(Verdict::Failed { ready, desired, cause, evidence }) => {
-            let mut said = vec![format!("{object} was changed, but it does not come up: {cause}.")];
-            said.extend(evidence.iter().map(|e| format!("  {e}")));
-            said.push(format!("{ready} of {desired} pods serve."));
-            said
-        }
-        Some(Verdict::NotYet { .. }) => {
-            vec![format!("{object} was changed; it is not ready yet: {}.", display(verdict))]
-        }
-        Some(Verdict::Reverted { .. }) => {
-            vec![format!("{object} was changed, and changed again: {}.", display(verdict))]
-        }
-        Some(Verdict::Unseen { .. }) => {
-            vec![format!("{object} was changed; whether it came up {}.", display(verdict))]
-        }
-        None => vec![format!("{object} was changed; kai did not wait for it.")],
-    }
-}
-
-fn display(verdict: Option<&Verdict>) -> String {
-    verdict.map(ToString::to_string).unwrap_or_default()
-}
-
-/// `Scale x from 2 to 3` as what was done.
-fn past(title: &str) -> String {
-    let (verb, rest) = title.split_once(' ').unwrap_or((title, ""));
-    let done = match verb {
-        "Scale" => "Scaled",
-        "Restart" => "Restarted",
-        "Roll" => "Rolled",
-        "Pause" => "Paused",
-        "Resume" => "Resumed",
-        "Take" => "Took",
-        _ => return format!("Done: {title}."),
-    };
-    format!("{done} {rest}.")
 }
 
 fn capital(text: &str) -> String {

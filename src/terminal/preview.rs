@@ -1,8 +1,10 @@
 //! A preview as people read it before they say yes (pure). Every changed field is on the screen.
 
+use std::collections::BTreeSet;
+
 use kai_tools::diff::{FieldChange, human_path};
 use kai_tools::policy::{Decision, Risk};
-use kai_tools::review::{Level, StepView, View};
+use kai_tools::review::{Level, Line, StepView, Verb, View};
 use kai_tools::sanitize::{is_mixed_script, line};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
@@ -17,12 +19,19 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
     let risk = match view.risk {
         Risk::R2 => style.good("reversible"),
         Risk::R3 => style.warn("destructive or wide"),
+        Risk::R4 => style.bad("secrets, or inside a container"),
         Risk::R5 => style.bad("the cluster's own parts"),
     };
     out.push_str(&format!("\n {} · {changes} · {risk}\n", style.bold(&format!("Plan {}", view.id))));
     out.push_str(&format!(" {}\n", line(&view.title)));
+    let many = count > MANY;
+    let mut told = BTreeSet::new();
     for step in &view.steps {
-        step_text(step, style, width, &mut out);
+        step_text(step, many, &mut told, style, width, &mut out);
+    }
+    let allowed = |s: &StepView| s.lines.iter().any(|l| l.label == "rights" && l.level == Level::Fact);
+    if many && view.steps.iter().all(allowed) {
+        out.push_str(&format!("   {:<9} you may make all {count} changes\n", "rights"));
     }
     for note in &view.notes {
         out.push_str(&format!(" {} {}\n", style.warn("!"), line(note)));
@@ -46,12 +55,27 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
     out
 }
 
-fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
+/// From this many changes on, what is the same for each is said once for all.
+const MANY: usize = 3;
+
+fn step_text(
+    step: &StepView,
+    many: bool,
+    told: &mut BTreeSet<String>,
+    style: Style,
+    width: usize,
+    out: &mut String,
+) {
     let name = step.object.to_string();
     let gap = width.min(100).saturating_sub(name.width() + step.object.namespace.width() + 5).max(2);
     out.push_str(&format!(
         " {} {}{}{}\n",
-        style.warn("~"),
+        match step.verb {
+            Verb::Create => style.good("+"),
+            Verb::Update => style.warn("~"),
+            Verb::Delete | Verb::Evict => style.bad("-"),
+            Verb::Enter => style.bad(">"),
+        },
         style.bold(&line(&name)),
         " ".repeat(gap),
         style.dim(&line(&step.object.namespace))
@@ -59,10 +83,15 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
     if is_mixed_script(&name) {
         out.push_str(&format!(" {} this name mixes scripts: {}\n", style.bad("!"), name.escape_unicode()));
     }
-    for change in &step.changes {
-        field_text(change, style, out);
+    if step.verb == Verb::Create {
+        created_text(&step.changes, told, style, width, out);
+    } else {
+        for change in &step.changes {
+            field_text(change, style, out);
+        }
     }
-    for l in step.lines.iter().filter(|l| l.level == Level::Fact) {
+    let once = |l: &&Line| l.level == Level::Fact && !(many && l.label == "rights");
+    for l in step.lines.iter().filter(once) {
         wrapped(&format!("   {:<9} ", l.label), &line(&l.text), width, out);
     }
     for owner in &step.owners {
@@ -81,6 +110,68 @@ fn step_text(step: &StepView, style: Style, width: usize, out: &mut String) {
     for l in step.lines.iter().filter(|l| l.level != Level::Fact) {
         wrapped(&format!(" {} {:<9} ", sign(l.level, style), l.label), &line(&l.text), width, out);
     }
+}
+
+/// What a new object says: fields of one parent on one line, for nothing of it was otherwise before.
+fn created_text(
+    changes: &[FieldChange],
+    told: &mut BTreeSet<String>,
+    style: Style,
+    width: usize,
+    out: &mut String,
+) {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for change in changes {
+        let path = human_path(&change.path);
+        let (parent, leaf) = match path.rfind(['.', '[']) {
+            Some(at) if !path.ends_with("\"]") => (&path[..at], path[at..].trim_start_matches('.')),
+            _ => match path.find("[\"") {
+                Some(at) => (&path[..at], &path[at..]),
+                None => ("", path.as_str()),
+            },
+        };
+        // The name of a list item stands in its path already.
+        if leaf == "name" && parent.ends_with(']') && change.after.as_ref().is_some_and(Value::is_string) {
+            continue;
+        }
+        let value = change.after.as_ref().map_or_else(String::new, value_text);
+        let said = format!("{} {value}", line(leaf.trim_matches(['[', ']', '"'])));
+        match groups.last_mut() {
+            Some((last, fields)) if last == parent => fields.push(said),
+            _ => groups.push((parent.to_string(), vec![said])),
+        }
+    }
+    for (parent, fields) in groups {
+        let parent = parent.replace("spec.template.spec.", "pod.").replace("spec.template.", "template.");
+        let label = if parent.is_empty() { "     ".to_string() } else { format!("     {}: ", line(&parent)) };
+        let body = by_prefix(&fields);
+        // Labels and annotations that are the same on one object after the other.
+        let shared = parent.ends_with("labels") || parent.ends_with("annotations");
+        if shared && body.len() > 60 && !told.insert(body.clone()) {
+            out.push_str(&format!("{label}{}\n", style.dim("the same as above")));
+            continue;
+        }
+        let body = if body.contains('\u{1b}') { line(&body) } else { body };
+        wrapped(&label, &style.after(&body), width, out);
+    }
+}
+
+/// Fields on one line; those whose names share a long prefix say it once: `app.kubernetes.io/{name a, instance b}`.
+fn by_prefix(fields: &[String]) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for field in fields {
+        let name = field.split(' ').next().unwrap_or("");
+        let prefix = name.rfind('/').map_or("", |at| &name[..=at]);
+        match groups.iter_mut().find(|(p, _)| !prefix.is_empty() && *p == prefix) {
+            Some((_, members)) => members.push(&field[prefix.len()..]),
+            None => groups.push((prefix, vec![&field[prefix.len()..]])),
+        }
+    }
+    let shown = groups.iter().map(|(prefix, members)| match members.as_slice() {
+        [one] => format!("{prefix}{one}"),
+        several => format!("{prefix}{{{}}}", several.join(", ")),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn sign(level: Level, style: Style) -> String {
@@ -106,7 +197,25 @@ fn field_text(change: &FieldChange, style: Style, out: &mut String) {
 fn value_text(value: &Value) -> String {
     match value {
         Value::String(s) => line(s),
-        other => line(&other.to_string()),
+        other => line(&flow(other)),
+    }
+}
+
+/// A value on one line, as YAML's flow style writes it: `[{port: 80, protocol: TCP}]`.
+fn flow(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("[{}]", list.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", flow(v))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        // Quoted where it could be read as something else.
+        Value::String(s)
+            if !s.is_empty() && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:%@".contains(c)) =>
+        {
+            s.clone()
+        }
+        other => other.to_string(),
     }
 }
 

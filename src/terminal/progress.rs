@@ -6,6 +6,7 @@ use std::time::Instant;
 use kai_tools::cluster::wait::{Rollout, Verdict};
 use kai_tools::object::ObjectRef;
 use kai_tools::review::Event;
+use kai_tools::sanitize::line;
 
 use super::Style;
 
@@ -18,13 +19,13 @@ pub struct Progress {
     started: Instant,
     frame: usize,
     drawn: bool,
-    last: Option<(ObjectRef, Rollout)>,
+    last: String,
 }
 
 impl Progress {
     pub fn new(style: Style) -> Self {
         let live = std::io::stderr().is_terminal();
-        Self { style, live, started: Instant::now(), frame: 0, drawn: false, last: None }
+        Self { style, live, started: Instant::now(), frame: 0, drawn: false, last: String::new() }
     }
 
     /// Shows an event.
@@ -32,44 +33,66 @@ impl Progress {
         match event {
             Event::Writing(_) => self.started = Instant::now(),
             Event::Written(_) => {}
+            Event::Open(object, what) => self.open(object, what),
+            Event::Held(object, why) => self.held(object, why),
+            Event::Leaving { gone, of, held } => self.leaving(*gone, *of, *held),
             Event::Rolling(object, rollout) => self.rolling(object, rollout),
             Event::Settled(object, verdict) => self.settled(object, verdict),
         }
     }
 
     fn rolling(&mut self, object: &ObjectRef, rollout: &Rollout) {
-        let changed = self.last.as_ref().is_none_or(|(o, r)| o != object || r != rollout);
-        self.last = Some((object.clone(), rollout.clone()));
+        let doing: Vec<String> = rollout.pods.iter().map(|(what, n)| format!("{n} {what}")).collect();
+        self.moving(&match rollout.desired {
+            0 if doing.is_empty() => format!("{object}  waits"),
+            0 => format!("{object}  {}", doing.join(", ")),
+            desired => format!("{object}  {}/{desired} ready  {}", rollout.ready, doing.join(", ")),
+        });
+    }
+
+    fn leaving(&mut self, gone: usize, of: usize, held: usize) {
+        let held = if held == 0 { String::new() } else { format!("  {held} held by disruption budgets") };
+        self.moving(&format!("{gone} of {of} pods gone{held}"));
+    }
+
+    /// The line that moves; when piped, a line for each change.
+    fn moving(&mut self, text: &str) {
+        let text = text.trim_end();
+        let changed = self.last != text;
+        self.last = text.to_string();
         if !self.live && !changed {
             return;
         }
-        let doing: Vec<String> = rollout.pods.iter().map(|(what, n)| format!("{n} {what}")).collect();
-        let text = format!("{object}  {}/{} ready  {}", rollout.ready, rollout.desired, doing.join(", "));
         let seconds = self.started.elapsed().as_secs();
         let mut err = std::io::stderr().lock();
         if self.live {
             self.frame = (self.frame + 1) % FRAMES.len();
-            let _ = write!(
-                err,
-                "\r\x1b[2K {} {}  {}:{:02}",
-                FRAMES[self.frame],
-                text.trim_end(),
-                seconds / 60,
-                seconds % 60
-            );
+            let frame = FRAMES[self.frame];
+            let _ = write!(err, "\r\x1b[2K {frame} {text}  {}:{:02}", seconds / 60, seconds % 60);
             self.drawn = true;
         } else {
-            let _ = writeln!(err, "   {}", text.trim_end());
+            let _ = writeln!(err, "   {text}");
         }
         let _ = err.flush();
+    }
+
+    fn held(&mut self, object: &ObjectRef, why: &str) {
+        self.clear();
+        let _ =
+            writeln!(std::io::stderr().lock(), " {} {object}  waits: {}", self.style.warn("…"), line(why));
+    }
+
+    fn open(&mut self, object: &ObjectRef, what: &str) {
+        self.clear();
+        let _ = writeln!(std::io::stderr().lock(), " {} {object}  {}", self.style.good("↔"), line(what));
     }
 
     fn settled(&mut self, object: &ObjectRef, verdict: &Verdict) {
         self.clear();
         let sign = match verdict {
-            Verdict::Ready { .. } => self.style.good("✓"),
-            Verdict::NotYet { .. } | Verdict::Unseen { .. } => self.style.warn("…"),
-            Verdict::Failed { .. } | Verdict::Reverted { .. } => self.style.bad("✗"),
+            good if good.is_good() => self.style.good("✓"),
+            Verdict::NotYet { .. } | Verdict::Unseen { .. } | Verdict::Ran { .. } => self.style.warn("…"),
+            _ => self.style.bad("✗"),
         };
         let _ = writeln!(std::io::stderr().lock(), " {sign} {object}  {verdict}");
     }

@@ -1,9 +1,13 @@
 //! A connection to one cluster as one user: the private client, the context and the namespace.
 
 mod connect;
+mod discover;
 mod guard;
+pub(crate) mod inside;
+pub mod pods;
 pub mod read;
 pub mod resolve;
+pub(crate) mod stream;
 pub mod wait;
 pub(crate) mod write;
 
@@ -16,7 +20,7 @@ use tokio::sync::OnceCell;
 pub use connect::{ConnectOptions, contexts};
 
 use crate::error::ToolError;
-use crate::object::{ApiKind, text};
+use crate::object::text;
 
 /// A connection, which reads and does not write. Neither its client nor the writer can be had:
 ///
@@ -47,7 +51,7 @@ struct Inner {
     namespace: String,
     server: String,
     read_only: bool,
-    kinds: OnceCell<Vec<ApiKind>>,
+    kinds: discover::Kinds,
     identity: OnceCell<Identity>,
 }
 

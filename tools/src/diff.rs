@@ -19,12 +19,18 @@ pub struct FieldChange {
 impl FieldChange {
     /// The same change as people and models may see it: without the values of secrets.
     pub fn masked(self) -> Self {
-        let secret = self.path.split(['/', '=', ']']).any(redact::is_secret_name);
+        // What only names a Secret, or a key of one, is no secret.
+        let refers =
+            ["/valueFrom/", "/envFrom", "/secretName", "/secretRef", "/imagePullSecrets", "/serviceAccount"];
+        let secret = self.path.split(['/', '=', ']']).any(redact::is_secret_name)
+            && !refers.iter().any(|r| self.path.contains(r));
         let mask = |value: Option<Value>| {
-            value.map(|v| if secret { redact::MASK.into() } else { redact::object(&v) }).map(|v| match v {
-                Value::String(s) => Value::String(redact::text(&s)),
-                other => other,
-            })
+            value
+                .map(|v| if secret && !v.is_boolean() { redact::MASK.into() } else { redact::object(&v) })
+                .map(|v| match v {
+                    Value::String(s) => Value::String(redact::text(&s)),
+                    other => other,
+                })
         };
         Self { before: mask(self.before), after: mask(self.after), path: self.path }
     }
@@ -45,58 +51,93 @@ fn is_noise(path: &str) -> bool {
     NOISE.iter().any(|n| path == *n || path.strip_prefix(n).is_some_and(|rest| rest.starts_with('/')))
 }
 
-/// The fields in which two states of an object differ, in document order.
+/// The fields in which two states of an object differ, in document order: what appears or goes is told leaf by leaf.
 pub fn fields(before: &Value, after: &Value) -> Vec<FieldChange> {
     let mut out = Vec::new();
-    walk("", Some(before), Some(after), &mut out);
+    walk("", Some(before), Some(after), true, &mut out);
     out
 }
 
-fn walk(path: &str, before: Option<&Value>, after: Option<&Value>, out: &mut Vec<FieldChange>) {
+/// The same in the pieces in which a change is taken back: what appears or goes as a whole is one piece.
+pub fn pieces(before: &Value, after: &Value) -> Vec<FieldChange> {
+    let mut out = Vec::new();
+    walk("", Some(before), Some(after), false, &mut out);
+    out
+}
+
+/// Maps whose entries belong to different people, so that each is a piece of its own.
+const SHARED_MAPS: [&str; 3] = ["/annotations", "/labels", "/data"];
+
+fn walk(path: &str, before: Option<&Value>, after: Option<&Value>, leaves: bool, out: &mut Vec<FieldChange>) {
     if before == after || is_noise(path) {
         return;
     }
+    let splits = leaves || SHARED_MAPS.iter().any(|m| path.ends_with(m));
+    let empty = Map::new();
+    let named = |list: &[Value]| leaves && is_named(list);
     match (before, after) {
-        (Some(Value::Object(b)), Some(Value::Object(a))) => {
-            for (key, value) in b {
-                walk(&format!("{path}/{}", escape(key)), Some(value), a.get(key), out);
-            }
-            for (key, value) in a.iter().filter(|(k, _)| !b.contains_key(*k)) {
-                walk(&format!("{path}/{}", escape(key)), None, Some(value), out);
-            }
-        }
+        (Some(Value::Object(b)), Some(Value::Object(a))) => walk_maps(path, b, a, leaves, out),
         (Some(Value::Array(b)), Some(Value::Array(a))) if is_named(b) && is_named(a) => {
-            let find = |list: &[Value], name: &Value| list.iter().find(|i| &i["name"] == name).cloned();
-            for item in b {
-                let name = &item["name"];
-                walk(
-                    &format!("{path}/[name={}]", name.as_str().unwrap_or("")),
-                    Some(item),
-                    find(a, name).as_ref(),
-                    out,
-                );
-            }
-            for item in a.iter().filter(|i| find(b, &i["name"]).is_none()) {
-                walk(
-                    &format!("{path}/[name={}]", item["name"].as_str().unwrap_or("")),
-                    None,
-                    Some(item),
-                    out,
-                );
-            }
+            walk_lists(path, b, a, leaves, out);
         }
-        // An annotation map that appears is shown by its entries, not as a block.
-        (None, Some(Value::Object(a))) if !a.is_empty() => {
-            for (key, value) in a {
-                walk(&format!("{path}/{}", escape(key)), None, Some(value), out);
-            }
-        }
-        (Some(Value::Object(b)), None) if !b.is_empty() => {
-            for (key, value) in b {
-                walk(&format!("{path}/{}", escape(key)), Some(value), None, out);
-            }
-        }
+        (None, Some(Value::Object(a))) if splits && !a.is_empty() => walk_maps(path, &empty, a, leaves, out),
+        (Some(Value::Object(b)), None) if splits && !b.is_empty() => walk_maps(path, b, &empty, leaves, out),
+        (None, Some(Value::Array(a))) if named(a) => walk_lists(path, &[], a, leaves, out),
+        (Some(Value::Array(b)), None) if named(b) => walk_lists(path, b, &[], leaves, out),
         _ => out.push(FieldChange { path: path.to_string(), before: before.cloned(), after: after.cloned() }),
+    }
+}
+
+fn walk_maps(
+    path: &str,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    leaves: bool,
+    out: &mut Vec<FieldChange>,
+) {
+    for (key, value) in before {
+        walk(&format!("{path}/{}", escape(key)), Some(value), after.get(key), leaves, out);
+    }
+    for (key, value) in after.iter().filter(|(k, _)| !before.contains_key(*k)) {
+        walk(&format!("{path}/{}", escape(key)), None, Some(value), leaves, out);
+    }
+}
+
+fn walk_lists(path: &str, before: &[Value], after: &[Value], leaves: bool, out: &mut Vec<FieldChange>) {
+    let find = |list: &'_ [Value], name: &Value| list.iter().position(|i| &i["name"] == name);
+    let at = |item: &Value| format!("{path}/[name={}]", item["name"].as_str().unwrap_or(""));
+    for item in before {
+        let other = find(after, &item["name"]).map(|i| &after[i]);
+        walk(&at(item), Some(item), other, leaves, out);
+    }
+    for item in after.iter().filter(|i| find(before, &i["name"]).is_none()) {
+        walk(&at(item), None, Some(item), leaves, out);
+    }
+}
+
+/// What is left of an object after a manifest was laid over it: maps are merged, lists whose items have names item by
+/// item, all else is replaced. Close to what a server-side apply does, for where the API server cannot be asked.
+pub fn overlay(live: &Value, manifest: &Value) -> Value {
+    match (live, manifest) {
+        (Value::Object(l), Value::Object(m)) => {
+            let mut out = l.clone();
+            for (key, value) in m {
+                let merged = l.get(key).map_or_else(|| value.clone(), |old| overlay(old, value));
+                out.insert(key.clone(), merged);
+            }
+            Value::Object(out)
+        }
+        (Value::Array(l), Value::Array(m)) if is_named(l) && is_named(m) => {
+            let mut out = l.clone();
+            for item in m {
+                match out.iter_mut().find(|i| i["name"] == item["name"]) {
+                    Some(old) => *old = overlay(old, item),
+                    None => out.push(item.clone()),
+                }
+            }
+            Value::Array(out)
+        }
+        _ => manifest.clone(),
     }
 }
 
@@ -243,6 +284,30 @@ mod tests {
         let mut back = after.clone();
         set(&mut back, &changes[0].path, None);
         assert_eq!(back, before);
+    }
+
+    #[test]
+    fn what_appears_is_one_piece_and_goes_as_one() {
+        let container = |env: Value| json!({"spec": {"containers": [{"name": "app", "env": env}]}});
+        let before = container(json!([{"name": "A", "value": "1"}]));
+        let after = container(json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]));
+        let pieces = pieces(&before, &after);
+        assert_eq!(pieces.len(), 1, "{pieces:?}");
+        let mut back = after.clone();
+        set(&mut back, &pieces[0].path, None);
+        assert_eq!(back, before);
+        let shown: Vec<String> = fields(&before, &after).iter().map(|f| human_path(&f.path)).collect();
+        assert_eq!(shown, ["spec.containers[app].env[B].name", "spec.containers[app].env[B].value"]);
+    }
+
+    #[test]
+    fn a_manifest_laid_over_an_object_keeps_what_it_does_not_say() {
+        let live = json!({"spec": {"replicas": 2, "c": [{"name": "a", "image": "x", "port": 1}]}});
+        let over = overlay(&live, &json!({"spec": {"c": [{"name": "a", "image": "y"}, {"name": "b"}]}}));
+        assert_eq!(
+            over,
+            json!({"spec": {"replicas": 2, "c": [{"name": "a", "image": "y", "port": 1}, {"name": "b"}]}})
+        );
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub enum ToolError {
     /// The arguments do not fit the tool.
     #[error("{0}")]
     Invalid(String),
+    /// All is as it was asked for already.
+    #[error("{0}")]
+    Unchanged(String),
     /// Nothing has that name.
     #[error("{message}")]
     NotFound { message: String, similar: Vec<String> },

@@ -41,7 +41,14 @@ pub enum Entry {
     /// A write is about to leave.
     Intent(Box<Intent>),
     /// What came of it.
-    Outcome { step: usize, outcome: StepOutcome, message: String },
+    Outcome {
+        step: usize,
+        outcome: StepOutcome,
+        message: String,
+        /// Of the object that was written; empty when it is gone or not known.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        uid: String,
+    },
     /// How the workload stood at the end of the wait.
     Verdict { object: ObjectRef, verdict: String },
 }
@@ -67,8 +74,35 @@ pub struct Intent {
     pub touched: Vec<Touched>,
     /// The object that still holds the old pod template, when the change was one of template.
     pub template: Option<ObjectRef>,
+    /// How the change is taken back.
+    #[serde(default, skip_serializing_if = "Back::is_fields")]
+    pub undo: Back,
     /// The plan that this one takes back.
     pub undoes: Option<String>,
+}
+
+/// How a change is taken back, as the journal keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Back {
+    /// The touched fields, or the template, get their old values.
+    #[default]
+    Fields,
+    /// What was made is deleted.
+    Delete,
+    /// What was deleted is made anew.
+    Remake {
+        manifest: Value,
+    },
+    Never {
+        why: String,
+    },
+}
+
+impl Back {
+    fn is_fields(&self) -> bool {
+        *self == Self::Fields
+    }
 }
 
 /// A field that was changed.
@@ -94,6 +128,7 @@ impl Kept {
         let Some(value) = value else { return Self::Absent };
         let as_text = value.to_string();
         if path.contains("/env/")
+            || (path.ends_with("/env") && value.is_array())
             || path.split(['/', '=', ']']).any(crate::redact::is_secret_name)
             || crate::redact::text(&as_text) != as_text
         {
@@ -262,7 +297,7 @@ mod tests {
     use super::*;
 
     fn outcome(message: &str) -> Entry {
-        Entry::Outcome { step: 0, outcome: StepOutcome::Done, message: message.into() }
+        Entry::Outcome { step: 0, outcome: StepOutcome::Done, message: message.into(), uid: String::new() }
     }
 
     #[test]
@@ -314,6 +349,10 @@ mod tests {
                 && kept.is(Some(&json!("anything")))
                 && !kept.is(Some(&json!("other")))
         );
+        let list = json!([{"name": "X", "value": "anything"}]);
+        let first = Kept::of("/spec/template/spec/containers/[name=a]/env", Some(&list));
+        assert!(matches!(first, Kept::Sha256(_)), "the first variables come as one list");
+        assert_eq!(Kept::of("/data/env", Some(&json!("a"))), Kept::Value(json!("a")));
         assert_eq!(Kept::of("/spec/replicas", Some(&json!(3))), Kept::Value(json!(3)));
     }
 }

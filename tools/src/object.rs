@@ -19,6 +19,15 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+impl ObjectRef {
+    /// Whether both name one workload, of whatever kind: `deployment/redis` and `statefulset/redis`.
+    pub fn same_workload(&self, other: &Self) -> bool {
+        const WORKLOADS: [&str; 3] = ["deployment", "statefulset", "daemonset"];
+        let is = |o: &Self| WORKLOADS.contains(&o.kind.as_str());
+        is(self) && is(other) && self.namespace == other.namespace && self.name == other.name
+    }
+}
+
 /// A kind of object as the API server serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKind {
@@ -154,6 +163,22 @@ pub fn number(value: &Value, pointer: &str) -> Option<i64> {
 /// The list at a JSON pointer, or an empty one.
 pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The controller of a pod as `kind/name`; of a ReplicaSet's pod the Deployment, whose name is the ReplicaSet's without
+/// its hash; of a pod without one itself.
+pub fn controller_of_pod(pod: &Value) -> String {
+    let Some(owner) =
+        items(pod, "/metadata/ownerReferences").iter().find(|o| o.get("controller") == Some(&true.into()))
+    else {
+        return format!("pod/{}", text(pod, "/metadata/name"));
+    };
+    let (kind, name) = (text(owner, "/kind").to_lowercase(), text(owner, "/name"));
+    let hash = text(pod, "/metadata/labels/pod-template-hash");
+    match name.strip_suffix(hash).and_then(|n| n.strip_suffix('-')) {
+        Some(deployment) if kind == "replicaset" && !hash.is_empty() => format!("deployment/{deployment}"),
+        _ => format!("{kind}/{name}"),
+    }
 }
 
 /// Whether the labels satisfy a LabelSelector (`matchLabels` and `matchExpressions`). An empty selector matches all;

@@ -20,10 +20,21 @@ pub enum Mode {
 pub enum Risk {
     /// Reversible, in one namespace.
     R2,
-    /// Destructive or wide: to zero, many objects, production.
+    /// Destructive or wide: a deletion, to zero, a drain, many objects, production.
     R3,
-    /// The cluster's own parts.
+    /// Into a container, or into a Secret.
+    R4,
+    /// The cluster's own parts: rights, definitions, webhooks, nodes, `kube-*`, power over a node.
     R5,
+}
+
+/// What policy must have allowed before a plan of the higher classes is even asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    Secrets,
+    Exec,
+    ControlPlane,
 }
 
 /// The rules in force for one context. Every field narrows; none widens what another forbids.
@@ -39,10 +50,25 @@ pub struct Policy {
     pub max_objects: Option<usize>,
     /// Most replicas that a workload may be given.
     pub max_replicas: Option<i64>,
-    /// Whether `kube-*` namespaces may be changed at all (each time with the name typed).
+    /// Whether the cluster's own parts may be changed at all (each time with the name typed).
     pub allow_control_plane: bool,
+    /// Whether Secrets may be written at all (each time with the name typed).
+    pub allow_secrets: bool,
+    /// Whether `exec` and `port_forward` may be used at all (each time with the name typed).
+    pub allow_exec: bool,
     /// Whether this context is production: every change wants the name typed.
     pub production: bool,
+}
+
+impl Policy {
+    /// Whether what needs this may be asked about at all.
+    pub fn allows(&self, need: Need) -> bool {
+        match need {
+            Need::Secrets => self.allow_secrets,
+            Need::Exec => self.allow_exec,
+            Need::ControlPlane => self.allow_control_plane,
+        }
+    }
 }
 
 /// What a decision is about.
@@ -51,6 +77,7 @@ pub struct Facts<'a> {
     pub risk: Risk,
     /// Why it has that risk, in a few words.
     pub reason: &'a str,
+    pub needs: Vec<Need>,
     pub namespaces: Vec<&'a str>,
     pub objects: usize,
     pub replicas: Option<i64>,
@@ -111,11 +138,22 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
             "See `max_replicas` in kai's config.toml.",
         );
     }
-    if facts.risk == Risk::R5 && !policy.allow_control_plane {
-        return refuse(
-            format!("{}: kai does not change the cluster's own parts", facts.reason),
-            "Set `allow_control_plane = true` for this context in kai's config.toml if it must.",
-        );
+    for need in &facts.needs {
+        let (what, key, flag) = match need {
+            Need::ControlPlane => {
+                ("kai does not change the cluster's own parts", "allow_control_plane", "control-plane")
+            }
+            Need::Secrets => ("kai does not write Secrets", "allow_secrets", "secrets"),
+            Need::Exec => ("kai does not go into containers", "allow_exec", "exec"),
+        };
+        if !policy.allows(*need) {
+            return Decision::Refuse {
+                reason: format!("{}: {what}", facts.reason),
+                hint: format!(
+                    "If it must: --allow {flag}, or `{key} = true` for this context in kai's config.toml. The name is then to be typed."
+                ),
+            };
+        }
     }
     if facts.risk >= Risk::R3 || policy.production {
         let reason = if policy.production && facts.risk < Risk::R3 { "production" } else { facts.reason };
@@ -147,6 +185,7 @@ mod tests {
         Facts {
             risk,
             reason: "why",
+            needs: if risk == Risk::R5 { vec![Need::ControlPlane] } else { Vec::new() },
             namespaces: vec!["todo"],
             objects: 1,
             replicas: Some(3),
@@ -181,6 +220,20 @@ mod tests {
             ask(false)(&decide(&mode(Mode::Auto), &unchecked)),
             "what cannot be checked is not done by itself"
         );
+    }
+
+    #[test]
+    fn secrets_and_containers_are_off_until_allowed() {
+        let mut wanted = facts(Risk::R4);
+        for (need, allowed) in [
+            (Need::Secrets, Policy { allow_secrets: true, ..Policy::default() }),
+            (Need::Exec, Policy { allow_exec: true, ..Policy::default() }),
+        ] {
+            wanted.needs = vec![need];
+            let auto = |p: Policy| Policy { mode: Mode::Auto, ..p };
+            assert!(matches!(decide(&Policy::default(), &wanted), Decision::Refuse { .. }));
+            assert!(ask(true)(&decide(&allowed, &wanted)) && ask(true)(&decide(&auto(allowed), &wanted)));
+        }
     }
 
     #[test]

@@ -18,11 +18,13 @@ pub fn milli(text: &str) -> Option<i128> {
         ("G", _) => (1_000_000_000, 1),
         ("T", _) => (1_000_000_000_000, 1),
         ("P", _) => (1_000_000_000_000_000, 1),
+        ("E", _) => (1_000_000_000_000_000_000, 1),
         ("Ki", _) => (1 << 10, 1),
         ("Mi", _) => (1 << 20, 1),
         ("Gi", _) => (1 << 30, 1),
         ("Ti", _) => (1 << 40, 1),
         ("Pi", _) => (1 << 50, 1),
+        ("Ei", _) => (1 << 60, 1),
         _ => return None,
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -32,7 +34,7 @@ pub fn milli(text: &str) -> Option<i128> {
     let scale = 10_i128.pow(fraction.len() as u32);
     let value: i128 = format!("{whole}{fraction}").parse().ok()?;
     // Kubernetes rounds up: a fraction of the smallest unit still takes one.
-    let (n, d) = (value * numerator * 1000, denominator * scale);
+    let (n, d) = (value.checked_mul(numerator)?.checked_mul(1000)?, denominator * scale);
     Some(n.div_euclid(d) + i128::from(n.rem_euclid(d) != 0))
 }
 
@@ -86,7 +88,9 @@ mod tests {
         assert_eq!(whole("256Mi"), Some(256 << 20));
         assert_eq!(whole("1.5Gi"), Some(3 << 29));
         assert_eq!(whole("128974848000m"), Some(128_974_848));
-        for bad in ["", "x", "1Q", "Mi", "1.2.3", "1e99"] {
+        assert_eq!(whole("1Ei"), Some(1 << 60));
+        let huge = format!("{}Pi", "9".repeat(36));
+        for bad in ["", "x", "1Q", "Mi", "1.2.3", "1e99", &huge] {
             assert_eq!(milli(bad), None, "{bad}");
         }
         assert_eq!(

@@ -4,7 +4,9 @@
 mod apply;
 mod availability;
 mod capacity;
+mod foresee;
 mod look;
+mod needs;
 mod owners;
 mod preview;
 mod risk;
@@ -14,9 +16,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Applied, Event, StepResult, apply, is_writing};
+pub(crate) use capacity::{unplaced, what_a_pod_takes};
 pub use owners::Owner;
 pub use preview::preview;
 
+use crate::cluster::write::Conflict;
 use crate::cluster::{Cluster, Identity};
 use crate::diff::FieldChange;
 use crate::error::ToolError;
@@ -56,6 +60,8 @@ struct Step {
     touched: Vec<Touched>,
     /// Look again after the change was reached: an autoscaler is about to decide otherwise.
     hold: Option<Duration>,
+    /// Fields of others that a server-side apply meets.
+    conflicts: Vec<Conflict>,
 }
 
 /// What fronts show of a preview, and what plan files keep: text is cleaned and secrets are masked.
@@ -80,10 +86,25 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepView {
     pub object: ObjectRef,
+    #[serde(default)]
+    pub verb: Verb,
     pub changes: Vec<FieldChange>,
     /// What the change means, in the order in which it matters.
     pub lines: Vec<Line>,
     pub owners: Vec<Owner>,
+}
+
+/// What happens to an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    Create,
+    #[default]
+    Update,
+    Delete,
+    Evict,
+    /// Nothing of it changes: kai goes into it.
+    Enter,
 }
 
 /// A statement about a change.
@@ -109,7 +130,8 @@ pub enum Level {
 }
 
 impl Line {
-    fn new(level: Level, label: &str, text: impl Into<String>) -> Self {
+    /// A statement; its text is cleaned and secrets in it are masked.
+    pub fn new(level: Level, label: &str, text: impl Into<String>) -> Self {
         let text: String = text.into();
         Self { label: label.into(), text: crate::redact::text(&crate::sanitize::line(&text)), level }
     }

@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::error::ToolError;
 use crate::journal::Journal;
 use crate::plan::Plan;
+use crate::policy::Need;
 use crate::report::Report;
 
 /// What a tool may look at while it works: the cluster to read, the moment and the words of the request.
@@ -22,6 +23,8 @@ pub struct Context {
     pub now: jiff::Timestamp,
     /// What the person said, where a language model chose what to call for it; else empty.
     pub words: String,
+    /// Whether a person typed the paths in the arguments; else only those below the working folder are read.
+    pub paths_are_typed: bool,
     pub journal: Journal,
 }
 
@@ -40,6 +43,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + 'static {
     const NAME: &'static str;
     /// Whether the change can lose something that an undo does not bring back. True for MCP's `destructiveHint`.
     const DESTRUCTIVE: bool;
+    /// What policy must have allowed before the tool is offered at all.
+    const NEEDS: Option<Need> = None;
     /// Reads what is needed and decides what would change.
     ///
     /// # Errors
@@ -67,6 +72,8 @@ type Run = fn(Value, Context) -> Pin<Box<dyn Future<Output = Result<Outcome, Too
 pub struct Tool {
     pub name: &'static str,
     pub effect: Effect,
+    /// What policy must have allowed before it is offered.
+    pub needs: Option<Need>,
     schema: fn() -> Value,
     run: Run,
 }
@@ -87,6 +94,15 @@ impl Tool {
         schema
     }
 
+    /// The same schema in fewer words, for models: that unknown arguments are refused they learn when they send one.
+    pub fn schema_for_model(&self) -> Value {
+        let mut schema = self.schema();
+        if let Some(root) = schema.as_object_mut() {
+            root.shift_remove("additionalProperties");
+        }
+        schema
+    }
+
     /// Checks the arguments and runs the tool.
     ///
     /// # Errors
@@ -101,6 +117,7 @@ pub const fn query<Q: Query>() -> Tool {
     Tool {
         name: Q::NAME,
         effect: Effect::Reads,
+        needs: None,
         schema: schema::<Q>,
         run: |arguments, context| {
             Box::pin(async move {
@@ -116,6 +133,7 @@ pub const fn action<A: Action>() -> Tool {
     Tool {
         name: A::NAME,
         effect: Effect::Changes { destructive: A::DESTRUCTIVE },
+        needs: A::NEEDS,
         schema: schema::<A>,
         run: |arguments, context| {
             Box::pin(async move {
@@ -159,11 +177,18 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// The simplest schema that says the same: every endpoint and grammar engine takes it. Documented enums become plain
-/// enums, optional values lose their `null` (absent says it), number formats go.
+/// enums, optional values lose their `null` (absent says it), number formats and the bounds that come from them go: the
+/// arguments are checked in any case.
 fn plain(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
+    // Bounds are checked when the arguments are read, and the error says them.
+    for word in ["minimum", "maximum"] {
+        map.shift_remove(word);
+    }
     map.shift_remove("format");
     map.shift_remove("default");
+    map.shift_remove("minimum");
+    map.shift_remove("maximum");
     if let Some(Value::Array(types)) = map.get("type") {
         let left: Vec<Value> = types.iter().filter(|t| *t != "null").cloned().collect();
         if let [one] = left.as_slice() {
@@ -202,6 +227,10 @@ fn plain(schema: &mut Value) {
     }
     if let Some(Value::Array(names)) = map.get_mut("enum") {
         names.retain(|n| !n.is_null());
+        // The type's own line says what its names say already, unless it explains one of them.
+        if map.get("description").and_then(Value::as_str).is_some_and(|d| !d.contains(['`', ':'])) {
+            map.shift_remove("description");
+        }
     }
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         properties.values_mut().for_each(plain);

@@ -45,6 +45,11 @@ pub enum Tool {
     MetricsServer,
     /// Helm 3.
     Helm,
+    /// Helm 4, which reads the records of Helm 3.
+    #[value(name = "helm4")]
+    Helm4,
+    /// What renders kustomizations.
+    Kustomize,
     /// Volumes for the default StorageClass.
     LocalPathProvisioner,
 }
@@ -102,6 +107,8 @@ impl Tool {
                 plain("metrics-server", "v0.9.0", "sigs.k8s.io/metrics-server/cmd/metrics-server")
             }
             Tool::Helm => plain("helm", "v3.22.0", "helm.sh/helm/v3/cmd/helm"),
+            Tool::Helm4 => plain("helm", "v4.3.1", "helm.sh/helm/v4/cmd/helm"),
+            Tool::Kustomize => plain("kustomize", "v5.8.3", "sigs.k8s.io/kustomize/kustomize/v5"),
             Tool::LocalPathProvisioner => {
                 plain("local-path-provisioner", "v0.0.30", "github.com/rancher/local-path-provisioner")
             }
@@ -277,7 +284,7 @@ fn go_version(said: &str) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
 
-    const ALL: [Tool; 8] = [
+    const ALL: [Tool; 10] = [
         Tool::Kube,
         Tool::Kubectl,
         Tool::Kwok,
@@ -285,6 +292,8 @@ mod tests {
         Tool::CoreDns,
         Tool::MetricsServer,
         Tool::Helm,
+        Tool::Helm4,
+        Tool::Kustomize,
         Tool::LocalPathProvisioner,
     ];
 

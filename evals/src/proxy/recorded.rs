@@ -52,6 +52,11 @@ impl Recorded {
             && reviews.contains(&resource)
     }
 
+    /// Whether it asks what somebody else may do, which stores nothing either.
+    pub fn is_subject_review(&self) -> bool {
+        self.method == "POST" && self.path == "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    }
+
     /// Whether the API server takes it for a dry run.
     ///
     /// A DELETE with a body takes its options from there and ignores its query; an eviction takes
@@ -71,9 +76,9 @@ impl Recorded {
         }
     }
 
-    /// Whether it can change something: anything that is not a read, a self-review or a dry run.
+    /// Whether it can change something: anything that is not a read, a review or a dry run.
     pub fn is_write(&self) -> bool {
-        !self.is_read() && !self.is_self_review() && !self.is_dry_run()
+        !self.is_read() && !self.is_self_review() && !self.is_subject_review() && !self.is_dry_run()
     }
 
     /// Whether `self` is a dry run of exactly `write`: the same method, path, content type, impersonation
@@ -200,6 +205,7 @@ mod tests {
             ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "{}"),
             ("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{}"),
             ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}"),
+            ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", "{}"),
             ("PATCH", "/x?fieldManager=kai&dryRun=All", "{}"),
             ("DELETE", "/x?dryRun=All", ""),
             ("DELETE", "/x", dry),
@@ -217,8 +223,8 @@ mod tests {
             ("PATCH", "/x?xdryRun=All", "{}"),
             ("POST", "/x", dry),
             ("DELETE", "/x?dryRun=All", r#"{"preconditions":{"uid":"u"}}"#),
-            // Reviews about others, and paths that only look like reviews.
-            ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", "{}"),
+            // Paths that only look like reviews.
+            ("POST", "/apis/authorization.k8s.io/v1/namespaces/n/subjectaccessreviews", "{}"),
             ("POST", "/apis/example.com/v1/selfsubjectaccessreviews", "{}"),
             // Reads by method alone.
             ("GET", "/api/v1/namespaces/n/pods/p/exec?command=sh", ""),

@@ -99,6 +99,13 @@ impl Automaton {
                 }
                 to
             }
+            Node::Many(inner) => {
+                let to = self.state();
+                self.states[from as usize].free.push(to);
+                let end = self.add(inner, to);
+                self.states[end as usize].free.push(to);
+                to
+            }
             Node::Word(word) => {
                 let to = self.state();
                 self.states[from as usize].words.push((word.clone(), to));

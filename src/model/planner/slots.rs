@@ -3,6 +3,7 @@
 mod amounts;
 mod names;
 mod times;
+mod values;
 
 use serde_json::Value as Json;
 
@@ -49,11 +50,47 @@ pub enum Slot {
     Revision,
     Duration,
     Selector,
-    /// Text that a line must contain, escaped for a regular expression.
+    /// Text that a line must contain.
     Text,
-    /// A regular expression as written.
+    /// A regular expression, between slashes when it is more than text.
     Pattern,
     PlanId,
+    /// `todo-frontend:latest`; with `MarkedImage` only what shows by a tag or digest that it is one.
+    Image,
+    MarkedImage,
+    /// A tag without its image.
+    Tag,
+    Port,
+    Ports,
+    Quantity,
+    /// "70%" as 70.
+    Percentage,
+    /// `A=1 and B=2`, as a map.
+    Pairs,
+    /// The name of a Secret or ConfigMap, as a list of one reference.
+    SecretRef,
+    ConfigRef,
+    Probe,
+    Storage,
+    UrlPath,
+    Host,
+    File,
+    /// Names as a list: `A, B and C`, as written.
+    Names,
+    /// Namespaces as a list.
+    NamespaceList,
+    /// Exactly `kind/name` of a workload.
+    TargetWorkload,
+    /// `web` or `web:8000`.
+    ServicePort,
+    /// A word as written: the name of a cookie, of a header.
+    Label,
+    /// A kind, or a field of it: `deployment.spec.strategy`.
+    Field,
+    /// A verb of the API: `delete`.
+    Verb,
+    /// A service account, as `serviceaccount/name`.
+    Account,
 }
 
 impl Slot {
@@ -85,6 +122,29 @@ impl Slot {
             "text" => Slot::Text,
             "pattern" => Slot::Pattern,
             "plan" => Slot::PlanId,
+            "image" => Slot::Image,
+            "marked_image" => Slot::MarkedImage,
+            "tag" => Slot::Tag,
+            "port" => Slot::Port,
+            "ports" => Slot::Ports,
+            "quantity" => Slot::Quantity,
+            "percentage" => Slot::Percentage,
+            "pairs" => Slot::Pairs,
+            "secret_ref" => Slot::SecretRef,
+            "config_ref" => Slot::ConfigRef,
+            "probe" => Slot::Probe,
+            "storage" => Slot::Storage,
+            "url_path" => Slot::UrlPath,
+            "host" => Slot::Host,
+            "file" => Slot::File,
+            "names" => Slot::Names,
+            "namespace_list" => Slot::NamespaceList,
+            "target_workload" => Slot::TargetWorkload,
+            "service_port" => Slot::ServicePort,
+            "label" => Slot::Label,
+            "field" => Slot::Field,
+            "verb" => Slot::Verb,
+            "account" => Slot::Account,
             _ => return None,
         })
     }
@@ -133,9 +193,34 @@ pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Slot::Revision => r.revision(at),
         Slot::Duration => r.duration(at),
         Slot::Selector => r.selector(at),
-        Slot::Text => r.text(at, true),
-        Slot::Pattern => r.text(at, false),
+        Slot::Text => r.text(at, false),
+        Slot::Pattern => r.text(at, true),
         Slot::PlanId => r.plan_id(at),
+        Slot::Image => r.image(at),
+        Slot::MarkedImage => r.marked_image(at),
+        Slot::Tag => r.tag(at),
+        Slot::Port => r.port(at),
+        Slot::Ports => r.ports(at),
+        Slot::Quantity => r.quantity(at),
+        Slot::Percentage => r.percentage(at),
+        Slot::Pairs => r.pairs(at),
+        Slot::SecretRef => r.reference(at, "secret"),
+        Slot::ConfigRef => r.reference(at, "configmap"),
+        Slot::Probe => r.probe(at),
+        Slot::Storage => r.storage(at),
+        Slot::UrlPath => r.url_path(at),
+        Slot::Host => r.host(at),
+        Slot::File => r.file(at),
+        Slot::Names => r.names(at),
+        Slot::NamespaceList => r.namespaces(at),
+        Slot::TargetWorkload => {
+            r.slashed(at, |k| k.workload).map(|value| (at + 1, value)).into_iter().collect()
+        }
+        Slot::ServicePort => r.service_port(at),
+        Slot::Label => r.label(at),
+        Slot::Field => r.field(at),
+        Slot::Verb => r.verb(at),
+        Slot::Account => r.account(at),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The little language of `prompts/phrases.toml`: `restart {workload} [in {namespace}]`.
 //!
 //! `word` stands for itself, `(a | b)` for one of them, `[a | b]` for one of them or nothing, `{arg}` or `{arg:type}` for a slot,
-//! `{!arg=value}` for an argument that is set by having come this way, `<name>` for a fragment defined in the same file.
+//! `{!arg=value}` for an argument that is set by having come this way, `<name>` for a fragment defined in the same file, `<name>*` for it as
+//! often as it comes.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +13,17 @@ use super::slots::Slot;
 pub enum Node {
     Seq(Vec<Node>),
     Alt(Vec<Node>),
+    /// Any number of times, none included.
+    Many(Box<Node>),
     Word(String),
-    Slot { arg: String, slot: Slot },
-    Set { arg: String, value: serde_json::Value },
+    Slot {
+        arg: String,
+        slot: Slot,
+    },
+    Set {
+        arg: String,
+        value: serde_json::Value,
+    },
 }
 
 /// Parses one template. The error says what is wrong with it and where.
@@ -55,7 +64,16 @@ impl<'a> Parser<'a> {
                     items.push(Node::Alt(vec![inner, Node::Seq(Vec::new())]));
                 }
                 '{' => items.push(slot(self.until('}')?)?),
-                '<' => items.push(self.fragment()?),
+                '<' => {
+                    let fragment = self.fragment()?;
+                    match self.rest.strip_prefix('*') {
+                        Some(rest) => {
+                            self.rest = rest;
+                            items.push(Node::Many(Box::new(fragment)));
+                        }
+                        None => items.push(fragment),
+                    }
+                }
                 _ => {
                     let end =
                         self.rest.find([' ', '|', '(', ')', '[', ']', '{', '<']).unwrap_or(self.rest.len());

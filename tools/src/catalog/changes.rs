@@ -10,13 +10,11 @@ use crate::journal::{Entry, Journal, Record};
 use crate::report::{Block, Report, Table};
 use crate::tool::{Context, Query};
 
-/// List what kai changed, newest first: when, what, by whom approved, how it ended, and whether it was taken back.
+/// List what kai changed, when, and how it ended.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
-    /// Only changes of this long ago or later, such as `24h` or `7d`.
     pub since: Option<String>,
-    /// Most changes to list; 20 when left out.
     pub limit: Option<u32>,
 }
 

@@ -18,19 +18,15 @@ use crate::report::{Block, Report, Table, age};
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Show Kubernetes events, newest first, repeats merged; of a namespace, or of one object and what belongs to it.
+/// Show events, newest first, of a namespace or an object.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Look in every namespace.
     pub all_namespaces: Option<bool>,
-    /// Only of this object, such as `deployment/backend` (with its pods) or `node/n1`.
+    /// `deployment/backend` (with its pods), `node/n1`.
     pub object: Option<String>,
-    /// Warnings only.
     pub warnings: Option<bool>,
-    /// Only of this long ago or later, such as `1h`.
     pub since: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 mod fetch;
 mod images;
 mod rows;
+mod selector;
 mod show;
 mod state;
 
@@ -17,38 +18,34 @@ use crate::report::Report;
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Show objects of any kind as a table, YAML, images or chosen fields. Secret values are never shown.
+/// Show objects of any kind as a table, YAML, images or chosen fields.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Get {
-    /// Any kind or short name, custom resources too; several with commas; `workloads`; `all`.
+    /// Any kind, several with commas, `workloads`, `all`.
     pub kind: String,
-    /// Exact name of one object.
     pub name: Option<String>,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Look in every namespace.
     pub all_namespaces: Option<bool>,
-    /// Label selector, such as `app=web,tier!=db`.
+    /// Labels or fields: `app=web,spec.nodeName=n1`.
     pub selector: Option<String>,
     pub only: Option<Only>,
     pub output: Option<Output>,
-    /// Columns by dotted path, such as `spec.nodeName`, `status.podIP`, `metadata.labels.app`.
+    /// Columns: `spec.nodeName`.
     pub fields: Option<Vec<String>>,
-    /// Most objects to list; 100 when left out.
     pub limit: Option<u32>,
-    /// Page handle of an earlier answer, to go on.
+    /// From an earlier answer.
     pub page: Option<String>,
 }
 
-/// Keep only pods, workloads, nodes and claims that are not ready.
+/// Only what is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Only {
     NotReady,
 }
 
-/// How to show them; `images`: which images run, in how many pods.
+/// `images`: which run, in how many pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
@@ -99,7 +96,8 @@ impl Query for Get {
         }
         let wide = self.all_namespaces == Some(true) || self.namespace.as_deref() == Some("*");
         let namespace = if wide { None } else { Some(cluster.namespace_or(self.namespace.as_deref())?) };
-        let fetch = fetch::Fetch { cluster, query: &self, namespace, now: context.now };
+        let chosen = selector::of(self.selector.as_deref(), self.name.as_deref());
+        let fetch = fetch::Fetch { cluster, query: &self, chosen, namespace, now: context.now };
         let mut found = Vec::new();
         let mut refused = Vec::new();
         for outcome in futures::future::join_all(kinds.iter().map(|kind| fetch.kind(kind))).await {

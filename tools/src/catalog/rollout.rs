@@ -13,16 +13,13 @@ use crate::object::{ObjectRef, builtin, items, number, selector_query, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
 use crate::tool::{Action, Context};
 
-/// Restart a workload, undo its last rollout (or go back to a revision), pause or resume a Deployment's rollout.
+/// Restart a workload, undo its rollout to a revision, pause or resume it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
     pub action: Verb,
-    /// Name as the user said it: `backend`, `statefulset/db`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// With undo: the revision to go back to; the one before the current when left out.
     pub revision: Option<i64>,
 }
 
@@ -130,8 +127,8 @@ impl Rollout {
                 (title, Does::Rollback { to_revision: to.number }, UndoBy::Template(from.holder.clone()))
             }
         };
-        let change = Change { kind, object, does, live, after, undo };
-        Ok(Plan { title, changes: vec![change], notes: note.into_iter().collect(), undoes: None })
+        let change = Change::of(kind, object, does, live, after, undo);
+        Ok(Plan { title, changes: vec![change], notes: note.into_iter().collect(), ..Plan::default() })
     }
 
     /// The revision to go to and the current one.

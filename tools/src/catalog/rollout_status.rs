@@ -13,19 +13,15 @@ use crate::report::{Block, Report, Table, age};
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Show how far a workload's rollout is, its revisions, and with diff what changed between two of them.
+/// Show how far a rollout is, its revisions and their difference.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutStatus {
-    /// Name as the user said it: `backend`, `statefulset/db`.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// Also show what changed between the last two revisions, or between `from` and `to`.
+    /// Show what changed between two revisions.
     pub diff: Option<bool>,
-    /// Revision to compare from.
     pub from: Option<u64>,
-    /// Revision to compare to; the current one when left out.
     pub to: Option<u64>,
 }
 

@@ -11,19 +11,16 @@ use crate::object::{builtin, number, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
 use crate::tool::{Action, Context};
 
-/// Set the number of replicas of a Deployment, StatefulSet or ReplicaSet. Give exactly one of replicas, by, factor.
+/// Set the replicas of a workload: exactly one of replicas, by, factor.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
-    /// Name as the user said it: `backend`, `statefulset/db`, or `*` for all Deployments and StatefulSets of the namespace.
+    /// `backend`, `statefulset/db`, or `*` for all of the namespace.
     pub workload: String,
-    /// Namespace; leave out for the current one.
     pub namespace: Option<String>,
-    /// New number of replicas.
     pub replicas: Option<u32>,
-    /// Change relative to now, such as 2 or -1.
+    /// Relative: 2, -1.
     pub by: Option<i32>,
-    /// Multiple of the present number, such as 2 or 0.5; rounded up.
     pub factor: Option<f64>,
 }
 
@@ -142,14 +139,8 @@ impl Scale {
 fn change(target: Resolved, from: i64, to: i64) -> Change {
     let mut after: Value = target.live.clone();
     after["spec"]["replicas"] = json!(to);
-    Change {
-        kind: target.kind,
-        object: target.object,
-        does: Does::Scale { from, to },
-        live: target.live,
-        after,
-        undo: UndoBy::Fields,
-    }
+    let does = Does::Scale { from, to };
+    Change::of(target.kind, target.object, does, target.live, after, UndoBy::Fields)
 }
 
 #[cfg(test)]

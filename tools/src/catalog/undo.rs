@@ -12,17 +12,18 @@ use crate::cluster::Cluster;
 use crate::cluster::resolve::Resolved;
 use crate::diff;
 use crate::error::ToolError;
-use crate::journal::{Entry, Intent, Kept, Record, StepOutcome};
-use crate::object::{items, number, text};
+use crate::journal::{self, Entry, Intent, Kept, Record, StepOutcome, Touched};
+use crate::object::{ApiKind, items, number, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
+use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Take back a change that kai made: the last one, or the one with the given plan id.
+/// Take back a change that kai made: the last one, or that plan.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Undo {
-    /// Id of the plan to take back, as shown when it was applied; the last one when left out.
+    /// Plan id.
     pub id: Option<String>,
 }
 
@@ -46,6 +47,20 @@ impl Action for Undo {
                 similar: Vec::new(),
             });
         };
+        let is_record = |i: &Intent| i.object.name.starts_with("sh.helm.release.v1.");
+        if let Some(record) = done.iter().find(|i| is_record(i) && i.undo == journal::Back::Fields) {
+            let release = record.object.name.trim_start_matches("sh.helm.release.v1.");
+            let release = release.rsplit_once(".v").map_or(release, |(name, _)| name);
+            return Err(ToolError::Refused {
+                message: format!(
+                    "plan {id} made a revision of the Helm release {release}: its records go forward only"
+                ),
+                hint: format!(
+                    "Roll it back: \"roll back release {release} in {}\".",
+                    record.object.namespace
+                ),
+            });
+        }
         let identity = context.cluster.identity().await?;
         if identity.cluster != first.identity.cluster
             || (identity.cluster.is_empty() && identity.server != first.identity.server)
@@ -60,16 +75,84 @@ impl Action for Undo {
         }
         let title = format!("Take back: {}", first.title);
         let mut plan = Plan { title, undoes: Some(id.clone()), ..Plan::default() };
+        let mut last = None;
         for intent in done.iter().rev() {
             let kind = context.cluster.kind(&kind_word(intent)).await?;
-            let object = &intent.object;
-            let live = context.cluster.object(&kind, &object.namespace, &object.name).await?;
-            let target = Resolved { kind, object: object.clone(), live, note: None };
-            let template = template(&context.cluster, &target, intent).await?;
-            plan.changes.push(change(target, intent, template)?);
+            match back(&context.cluster, kind, intent, made_uid(&records, &id, intent.step)).await? {
+                Back::Change(change) => plan.changes.push(*change),
+                Back::Nothing(why) => last = Some(why.clone()).inspect(|why| plan.notes.push(why.clone())),
+            }
         }
-        Ok(plan)
+        match (plan.changes.is_empty(), last) {
+            (true, Some(why)) => Err(ToolError::Refused {
+                message: format!("plan {id} cannot be taken back: {why}"),
+                hint: "Ask for what you want directly.".into(),
+            }),
+            _ => Ok(plan),
+        }
     }
+}
+
+/// What takes one write back.
+enum Back {
+    Change(Box<Change>),
+    /// Nothing does, for this reason.
+    Nothing(String),
+}
+
+async fn back(
+    cluster: &Cluster,
+    kind: ApiKind,
+    intent: &Intent,
+    made: Option<&str>,
+) -> Result<Back, ToolError> {
+    let object = intent.object.clone();
+    let live = cluster.find(&kind, &object.namespace, &object.name).await?;
+    let refused = |message: String| ToolError::Refused {
+        message,
+        hint: "Nothing was changed. Set what you want directly.".into(),
+    };
+    let change = match (&intent.undo, live) {
+        (journal::Back::Never { why }, _) => return Ok(Back::Nothing(format!("{object}: {why}"))),
+        (journal::Back::Delete, None) => return Ok(Back::Nothing(format!("{object} is gone already"))),
+        (journal::Back::Delete, Some(live)) => {
+            if made != Some(text(&live, "/metadata/uid")) {
+                return Err(refused(format!("{object} was made anew since: it is another object now")));
+            }
+            Change::delete(Resolved { kind, object, live, note: None })
+        }
+        (journal::Back::Remake { .. }, Some(_)) => {
+            return Err(refused(format!("{object} was made anew since: it is another object now")));
+        }
+        (journal::Back::Remake { manifest }, None) => {
+            let lossy = "made anew: another uid, and nothing of its status or data comes back";
+            Change::apply(kind, &object.namespace, None, manifest.clone(), false).with(Line::new(
+                Level::Warning,
+                "anew",
+                lossy,
+            ))
+        }
+        (journal::Back::Fields, None) => {
+            return Err(ToolError::NotFound {
+                message: format!("{object} is gone: there is nothing to take back"),
+                similar: Vec::new(),
+            });
+        }
+        (journal::Back::Fields, Some(live)) => {
+            let target = Resolved { kind, object, live, note: None };
+            let template = template(cluster, &target, intent).await?;
+            change(target, intent, template)?
+        }
+    };
+    Ok(Back::Change(Box::new(change)))
+}
+
+/// The uid of the object that a step made or wrote.
+fn made_uid<'a>(records: &'a [Record], plan: &str, of: usize) -> Option<&'a str> {
+    records.iter().filter(|r| r.plan == plan).find_map(|r| match &r.entry {
+        Entry::Outcome { step, uid, .. } if *step == of && !uid.is_empty() => Some(uid.as_str()),
+        _ => None,
+    })
 }
 
 fn kind_word(intent: &Intent) -> String {
@@ -166,7 +249,8 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
         return Err(refused(format!("{object} was deleted and made anew since: it is another object now")));
     }
     for touched in &intent.touched {
-        if !touched.after.is(diff::at(&live, &touched.path)) {
+        let now = diff::at(&live, &touched.path);
+        if !touched.after.is(now) && !but_for_node_ports(touched, now) {
             let who = last_manager(&live, &touched.path);
             return Err(refused(format!(
                 "{} of {object} was changed since{who}",
@@ -175,12 +259,11 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
         }
     }
     let mut after = live.clone();
+    let has_template = template.is_some();
     if let Some(template) = template {
-        let undo = UndoBy::Fields;
         after["spec"]["template"] = template;
-        return Ok(Change { kind, object, does: Does::Restore, live, after, undo });
     }
-    for touched in &intent.touched {
+    for touched in intent.touched.iter().filter(|t| !(has_template && t.path.starts_with("/spec/template"))) {
         let old = match &touched.before {
             Kept::Absent => None,
             Kept::Value(value) => Some(value.clone()),
@@ -198,7 +281,25 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
         (Some(from), Some(to)) if scales => Does::Scale { from, to },
         _ => Does::Restore,
     };
-    Ok(Change { kind, object, does, live, after, undo: UndoBy::Fields })
+    Ok(Change::of(kind, object, does, live, after, UndoBy::Fields))
+}
+
+/// Whether a Service's ports differ only in node ports. A dry run is given another than the write that follows it, so
+/// what the journal expects is not what came.
+fn but_for_node_ports(touched: &Touched, now: Option<&Value>) -> bool {
+    let (Kept::Value(kept), Some(now)) = (&touched.after, now) else { return false };
+    let bare = |ports: &Value| {
+        let mut ports = ports.clone();
+        for port in ports.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            port.shift_remove("nodePort");
+        }
+        ports
+    };
+    match touched.path.strip_prefix("/spec/ports") {
+        Some("") => kept.is_array() && bare(kept) == bare(now),
+        Some(rest) => rest.ends_with("/nodePort") && touched.before == Kept::Absent,
+        None => false,
+    }
 }
 
 /// Who owns a top-level field now, for the message: ` by kubectl at ...`.
@@ -220,7 +321,6 @@ mod tests {
 
     use super::*;
     use crate::cluster::Identity;
-    use crate::journal::Touched;
     use crate::object::builtin;
 
     fn intent(plan_before: i64, plan_after: i64, undoes: Option<&str>) -> Intent {
@@ -244,6 +344,7 @@ mod tests {
                 after: Kept::Value(json!(plan_after)),
             }],
             template: None,
+            undo: journal::Back::Fields,
             undoes: undoes.map(Into::into),
         }
     }
@@ -258,6 +359,22 @@ mod tests {
     fn what_kai_set_goes_back() {
         let change = change(live(3, "uid-1"), &intent(2, 3, None), None).unwrap();
         assert_eq!(change.does, Does::Scale { from: 3, to: 2 });
+    }
+
+    #[test]
+    fn a_node_port_that_the_server_chose_is_no_change_by_others() {
+        let list = |port: i64, node: i64| json!([{"port": port, "nodePort": node}]);
+        let touched = |path: &str, after: Value| Touched {
+            path: path.into(),
+            before: Kept::Absent,
+            after: Kept::Value(after),
+        };
+        let ports = touched("/spec/ports", list(80, 30001));
+        assert!(but_for_node_ports(&ports, Some(&list(80, 30002))));
+        assert!(!but_for_node_ports(&ports, Some(&list(81, 30001))) && !but_for_node_ports(&ports, None));
+        let one = touched("/spec/ports/[name=http]/nodePort", json!(30001));
+        assert!(but_for_node_ports(&one, Some(&json!(30002))));
+        assert!(!but_for_node_ports(&touched("/spec/replicas", json!(1)), Some(&json!(2))));
     }
 
     #[test]
@@ -279,10 +396,26 @@ mod tests {
             hash: String::new(),
         };
         let done = |plan: &str| {
-            record(plan, Entry::Outcome { step: 0, outcome: StepOutcome::Done, message: String::new() })
+            record(
+                plan,
+                Entry::Outcome {
+                    step: 0,
+                    outcome: StepOutcome::Done,
+                    message: String::new(),
+                    uid: String::new(),
+                },
+            )
         };
         let failed = |plan: &str| {
-            record(plan, Entry::Outcome { step: 0, outcome: StepOutcome::NotDone, message: String::new() })
+            record(
+                plan,
+                Entry::Outcome {
+                    step: 0,
+                    outcome: StepOutcome::NotDone,
+                    message: String::new(),
+                    uid: String::new(),
+                },
+            )
         };
         let begin = |plan: &str, undoes| record(plan, Entry::Intent(Box::new(intent(2, 3, undoes))));
         let mut records = vec![

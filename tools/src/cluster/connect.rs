@@ -112,7 +112,7 @@ impl Cluster {
             namespace,
             server,
             read_only: options.read_only,
-            kinds: OnceCell::new(),
+            kinds: super::discover::Kinds::default(),
             identity: OnceCell::new(),
         })))
     }

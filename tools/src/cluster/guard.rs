@@ -1,5 +1,6 @@
-//! The last gate before the network: reads from a closed list, self-reviews, dry runs, and writes that carry a permit
-//! for exactly those bytes. Whatever a tool, a model or a mistake above asks for, nothing else leaves.
+//! The last gate before the network: reads from a closed list, reviews that store nothing, dry runs, and writes and
+//! connections into pods that carry a permit for exactly them. Whatever a tool, a model or a mistake above asks for,
+//! nothing else leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,14 +20,26 @@ struct Permitted {
     method: Method,
     uri: Uri,
     body: Bytes,
+    /// Whether it is for a connection into a pod; such a permit serves for nothing else, and no other for that.
+    stream: bool,
     spent: AtomicBool,
 }
 
 impl Permit {
     pub(super) fn new(method: Method, uri: Uri, body: Bytes) -> Self {
-        Self(Arc::new(Permitted { method, uri, body, spent: AtomicBool::new(false) }))
+        Self(Arc::new(Permitted { method, uri, body, stream: false, spent: AtomicBool::new(false) }))
+    }
+
+    /// Leave to open one connection into a pod (exec, port-forward), at this very address.
+    pub(super) fn stream(uri: Uri) -> Self {
+        let (method, body) = (Method::GET, Bytes::new());
+        Self(Arc::new(Permitted { method, uri, body, stream: true, spent: AtomicBool::new(false) }))
     }
 }
+
+/// The body of a DELETE that is to be a dry run: the guard reads it, and it is what leaves.
+#[derive(Clone)]
+pub(super) struct DryDelete(pub(super) Bytes);
 
 /// Why the guard stopped a request.
 #[derive(Debug, thiserror::Error)]
@@ -84,31 +97,42 @@ fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, S
         path: request.uri().path().to_string(),
         why,
     };
-    if request.headers().contains_key(http::header::UPGRADE) {
-        return Err(stop(&request, "upgraded connections (exec, attach, port-forward) are not open"));
-    }
-    if request.method() == Method::GET {
+    let upgrades = request.headers().contains_key(http::header::UPGRADE);
+    if request.method() == Method::GET && !upgrades {
         return if is_safe_read(request.uri().path()) {
             Ok(request)
         } else {
             Err(stop(&request, "not on the list of reads"))
         };
     }
-    if request.method() == Method::POST && is_self_review(request.uri().path()) {
+    if request.method() == Method::POST && !upgrades && is_review(request.uri().path()) {
         return Ok(request);
     }
     if read_only {
         return Err(stop(&request, "read-only mode"));
     }
     // With a body on a DELETE the API server looks for `dryRun` there alone, and deletes whatever the query says.
-    if request.method() != Method::DELETE && is_dry_run(request.uri()) {
+    if request.method() != Method::DELETE && !upgrades && is_dry_run(request.uri()) {
+        return Ok(request);
+    }
+    if request.method() == Method::DELETE
+        && !upgrades
+        && let Some(DryDelete(body)) = request.extensions_mut().remove::<DryDelete>()
+    {
+        if !is_dry_delete(&body) {
+            return Err(stop(&request, "not a dry run"));
+        }
+        *request.body_mut() = Body::from(body);
         return Ok(request);
     }
     let Some(permit) = request.extensions_mut().remove::<Permit>() else {
-        return Err(stop(&request, "no permit"));
+        return Err(stop(&request, if upgrades { "no permit to go into a pod" } else { "no permit" }));
     };
     let permit = permit.0;
-    if permit.method != request.method() || permit.uri.path_and_query() != request.uri().path_and_query() {
+    if permit.stream != upgrades
+        || permit.method != request.method()
+        || permit.uri.path_and_query() != request.uri().path_and_query()
+    {
         return Err(stop(&request, "the permit is for another request"));
     }
     if permit.spent.swap(true, Ordering::SeqCst) {
@@ -125,11 +149,19 @@ fn is_dry_run(uri: &Uri) -> bool {
     values == ["All"]
 }
 
-fn is_self_review(path: &str) -> bool {
+/// Whether the API server will read this body of a DELETE as a dry run.
+fn is_dry_delete(body: &[u8]) -> bool {
+    let options: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    options["kind"] == "DeleteOptions" && options["dryRun"] == serde_json::json!(["All"])
+}
+
+/// Questions of who somebody is and what they may do: answered and forgotten.
+fn is_review(path: &str) -> bool {
     matches!(
         path,
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             | "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+            | "/apis/authorization.k8s.io/v1/subjectaccessreviews"
             | "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     )
 }
@@ -222,6 +254,38 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_into_a_pod_needs_a_permit_of_its_own() {
+        let uri = "/api/v1/namespaces/t/pods/x/exec?command=ls&stdout=true";
+        let upgrade = |method: &str, uri: &str, permit: Option<&Permit>| {
+            let mut request = request(method, uri);
+            request.headers_mut().insert("upgrade", "websocket".parse().unwrap());
+            if let Some(permit) = permit {
+                request.extensions_mut().insert(permit.clone());
+            }
+            request
+        };
+        let permit = || Permit::stream(uri.parse().unwrap());
+        assert!(check(upgrade("GET", uri, None), false).is_err());
+        assert!(check(upgrade("GET", uri, Some(&permit())), true).is_err(), "read-only");
+        assert!(
+            check(upgrade("GET", "/api/v1/namespaces/t/pods/x/exec?command=sh", Some(&permit())), false)
+                .is_err()
+        );
+        assert!(check(upgrade("POST", uri, Some(&permit())), false).is_err());
+        let written = Permit::new(Method::GET, uri.parse().unwrap(), Bytes::new());
+        assert!(check(upgrade("GET", uri, Some(&written)), false).is_err(), "a permit to write is another");
+        for disguised in ["/x?dryRun=All", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] {
+            assert!(check(upgrade("POST", disguised, None), false).is_err(), "{disguised}");
+        }
+        let once = permit();
+        assert!(check(upgrade("GET", uri, Some(&once)), false).is_ok());
+        assert!(check(upgrade("GET", uri, Some(&once)), false).is_err(), "spent");
+        let mut plain = request("PATCH", uri);
+        plain.extensions_mut().insert(permit());
+        assert!(check(plain, false).is_err(), "a permit to go in does not write");
+    }
+
+    #[test]
     fn only_a_real_dry_run_is_one() {
         for ok in ["/x?dryRun=All", "/x?fieldManager=kai&dryRun=All"] {
             assert!(check(request("PATCH", ok), false).is_ok(), "{ok}");
@@ -241,11 +305,44 @@ mod tests {
     }
 
     #[test]
-    fn self_reviews_pass_and_other_reviews_do_not() {
-        assert!(
-            check(request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), true).is_ok()
-        );
-        assert!(check(request("POST", "/apis/authentication.k8s.io/v1/tokenreviews"), false).is_err());
-        assert!(check(request("POST", "/api/v1/namespaces/t/serviceaccounts/x/token"), false).is_err());
+    fn a_dry_delete_says_so_in_its_body() {
+        let with = |body: &'static str| {
+            let mut request = request("DELETE", "/api/v1/namespaces/t/pods/x");
+            request.extensions_mut().insert(DryDelete(Bytes::from_static(body.as_bytes())));
+            request
+        };
+        let dry = r#"{"kind": "DeleteOptions", "dryRun": ["All"]}"#;
+        assert!(check(with(dry), false).is_ok());
+        assert!(check(with(dry), true).is_err(), "read-only");
+        for bad in [
+            "{}",
+            "",
+            r#"{"kind": "DeleteOptions", "dryRun": []}"#,
+            r#"{"kind": "DeleteOptions", "dryRun": ["all"]}"#,
+            r#"{"dryRun": ["All"]}"#,
+        ] {
+            assert!(check(with(bad), false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reviews_that_store_nothing_pass_and_others_do_not() {
+        for ok in [
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        ] {
+            assert!(check(request("POST", ok), true).is_ok(), "{ok}");
+            assert!(check(request("PUT", ok), false).is_err(), "{ok}");
+        }
+        for bad in [
+            "/apis/authentication.k8s.io/v1/tokenreviews",
+            "/api/v1/namespaces/t/serviceaccounts/x/token",
+            "/apis/authorization.k8s.io/v1/namespaces/t/localsubjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews/x",
+            "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews",
+        ] {
+            assert!(check(request("POST", bad), false).is_err(), "{bad}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Cluster;
 use super::guard::Stopped;
 use crate::error::ToolError;
-use crate::object::{ApiKind, builtin_kinds, is_object_name, items, text};
+use crate::object::{ApiKind, is_object_name, text};
 use crate::sanitize;
 
 /// How long one read may take before it is given up.
@@ -50,6 +50,8 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
     pub body: Bytes,
+    /// What the API server warns of, in its words.
+    pub warnings: Vec<String>,
 }
 
 impl Cluster {
@@ -182,45 +184,16 @@ impl Cluster {
             return Err(refusal(&answer));
         }
         serde_json::from_slice(&answer.body).map_err(|e| ToolError::Unreachable {
-            message: format!("the answer to a self-review is not JSON: {e}"),
+            message: format!("the answer to a review is not JSON: {e}"),
         })
     }
 
-    /// The kind that a person calls `word`: from the built-in table, else from discovery (asked once).
+    /// Asks the API server what somebody else may do (`SubjectAccessReview`): a POST that stores nothing.
     ///
     /// # Errors
-    /// `NotFound` with the nearest names when no kind is called that.
-    pub async fn kind(&self, word: &str) -> Result<ApiKind, ToolError> {
-        if let Some(kind) = builtin_kinds().into_iter().find(|k| k.is_called(word)) {
-            return Ok(kind);
-        }
-        let kinds = self.0.kinds.get_or_try_init(|| self.discover()).await?;
-        if let Some(kind) = kinds.iter().find(|k| k.is_called(word)) {
-            return Ok(kind.clone());
-        }
-        let names: Vec<String> = kinds
-            .iter()
-            .chain(&builtin_kinds())
-            .flat_map(|k| [k.singular.clone(), k.plural.clone()])
-            .collect();
-        Err(ToolError::NotFound {
-            message: format!("this cluster serves no kind called `{}`", sanitize::line(word)),
-            similar: super::resolve::nearest(&word.to_lowercase(), names.iter().map(String::as_str)),
-        })
-    }
-
-    /// Every kind that the cluster serves, in its preferred version; two requests. A group whose server is down is
-    /// listed by the API server as stale and simply has no kinds here.
-    async fn discover(&self) -> Result<Vec<ApiKind>, ToolError> {
-        const AGGREGATED: &str =
-            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-        let (core, groups) = tokio::join!(self.get_as("/api", AGGREGATED), self.get_as("/apis", AGGREGATED));
-        let (core, groups) = (core?, groups?);
-        Ok([core, groups]
-            .iter()
-            .flat_map(|answer| items(answer, "/items"))
-            .flat_map(kinds_of_group)
-            .collect())
+    /// As [`Cluster::get`]; `Forbidden` for most people, who may only ask about themselves.
+    pub async fn subject_review(&self, review: &Value) -> Result<Value, ToolError> {
+        self.self_review("authorization.k8s.io/v1/subjectaccessreviews", review).await
     }
 
     /// Sends one request, once, and gives the answer whatever its status.
@@ -257,8 +230,15 @@ impl Cluster {
                 .get(http::header::RETRY_AFTER)
                 .and_then(|v| v.to_str().ok()?.parse().ok())
                 .map(Duration::from_secs);
+            let warnings = response
+                .headers()
+                .get_all(http::header::WARNING)
+                .iter()
+                .filter_map(|v| v.to_str().ok()?.split_once('"')?.1.rsplit_once('"'))
+                .map(|(said, _)| sanitize::line(&said.replace("\\\"", "\"")))
+                .collect();
             let body = response.into_body().collect_bytes().await.map_err(|e| transport(&e))?;
-            Ok(Answer { status, retry_after, body })
+            Ok(Answer { status, retry_after, body, warnings })
         };
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| {
             Err(ToolError::Unreachable {
@@ -266,33 +246,6 @@ impl Cluster {
             })
         })
     }
-}
-
-fn kinds_of_group(group: &Value) -> Vec<ApiKind> {
-    let name = text(group, "/metadata/name");
-    let Some(version) = items(group, "/versions").first() else { return Vec::new() };
-    items(version, "/resources")
-        .iter()
-        .map(|r| {
-            let kind = text(r, "/responseKind/kind").to_string();
-            let singular = match text(r, "/singularResource") {
-                "" => kind.to_lowercase(),
-                given => given.to_string(),
-            };
-            ApiKind {
-                group: name.into(),
-                version: text(version, "/version").into(),
-                kind,
-                plural: text(r, "/resource").into(),
-                singular,
-                short_names: items(r, "/shortNames")
-                    .iter()
-                    .filter_map(|s| Some(s.as_str()?.to_string()))
-                    .collect(),
-                namespaced: text(r, "/scope") == "Namespaced",
-            }
-        })
-        .collect()
 }
 
 /// What an answer with an error status means, in the API server's words.

@@ -176,7 +176,8 @@ impl Cluster {
     }
 }
 
-fn resolved(kind: &ApiKind, namespace: &str, mut live: Value, note: Option<String>) -> Resolved {
+/// An object as it came, from a list too, with the kind that it is.
+pub(crate) fn resolved(kind: &ApiKind, namespace: &str, mut live: Value, note: Option<String>) -> Resolved {
     // Items of a list do not say their kind; diffs, redaction and rules look at it.
     if let Some(map) = live.as_object_mut() {
         map.entry("kind").or_insert_with(|| kind.kind.clone().into());

@@ -1,6 +1,8 @@
 //! Waiting for a rollout: one loop that reads, and pure functions that say how far it is or why it will not come.
 
 mod assess;
+mod conditions;
+mod job;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +13,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use assess::{State, assess};
+use conditions::condition;
+pub(crate) use conditions::gone;
 
 use super::Cluster;
 use super::read::Listing;
@@ -55,12 +59,24 @@ impl Stop {
 }
 
 /// What is waited for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Expect {
+    pub until: Until,
     /// The replicas that were asked for; another number later means that somebody took the change back.
     pub replicas: Option<i64>,
     /// Look on for this long after the state was reached.
     pub hold: Option<Duration>,
+}
+
+/// The state that ends a wait well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Until {
+    /// All pods of the workload are new and ready.
+    Rollout,
+    /// The object's own conditions say that it is done, ready or established.
+    Condition,
+    /// The object of that uid is gone.
+    Gone { uid: String },
 }
 
 /// How far a rollout is.
@@ -76,6 +92,13 @@ pub struct Rollout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
+    /// The write is all there is to it.
+    Written,
+    /// The object is gone, or says itself that it is done.
+    Reached {
+        what: String,
+        seconds: f64,
+    },
     Ready {
         ready: i64,
         desired: i64,
@@ -94,6 +117,12 @@ pub enum Verdict {
         cause: String,
         evidence: Vec<String>,
     },
+    /// A command ran in a container: its exit code where it is known, what it said, and why kai did not hear its end.
+    Ran {
+        code: Option<i64>,
+        output: Vec<String>,
+        left: String,
+    },
     /// Somebody else changed it since.
     Reverted {
         by: String,
@@ -106,14 +135,30 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether all is as was asked.
+    pub fn is_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Ready { .. } | Self::Reached { .. } | Self::Written | Self::Ran { code: Some(0), .. }
+        )
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Written => f.write_str("done"),
+            Self::Reached { what, seconds } => write!(f, "{what} in {seconds:.1} s"),
             Self::Ready { ready, desired, seconds } => write!(f, "{ready}/{desired} ready in {seconds:.1} s"),
+            Self::NotYet { desired: 0, waiting_for, .. } => write!(f, "waiting for {waiting_for}"),
             Self::NotYet { ready, desired, waiting_for } => {
                 write!(f, "{ready}/{desired} ready, waiting for {waiting_for}")
             }
+            Self::Failed { desired: 0, cause, .. } => f.write_str(cause),
             Self::Failed { ready, desired, cause, .. } => write!(f, "{ready}/{desired} ready: {cause}"),
+            Self::Ran { code: Some(code), .. } => write!(f, "ended with {code}"),
+            Self::Ran { left, .. } => f.write_str(left),
             Self::Reverted { by, now, asked } => {
                 write!(f, "{by} set the replicas to {now} (asked for {asked})")
             }
@@ -137,7 +182,15 @@ pub async fn wait(
     let mut reached: Option<Instant> = None;
     let mut errors = 0;
     loop {
-        let (live, pods) = match look(cluster, kind, object).await {
+        let looked = match &expect.until {
+            Until::Rollout => look(cluster, kind, object).await,
+            Until::Condition if kind.kind == "Job" => look(cluster, kind, object).await,
+            _ => cluster
+                .find(kind, &object.namespace, &object.name)
+                .await
+                .map(|found| (found.unwrap_or_default(), Vec::new())),
+        };
+        let (live, pods) = match looked {
             Ok(seen) => {
                 errors = 0;
                 seen
@@ -154,14 +207,25 @@ pub async fn wait(
         {
             return Verdict::Reverted { by: last_scaler(&live), now, asked };
         }
-        let (state, rollout) = assess(&live, &pods);
+        let (state, rollout) = match &expect.until {
+            Until::Rollout => assess(&live, &pods),
+            Until::Condition if kind.kind == "Job" => job::job(&live, &pods),
+            Until::Condition => (condition(&kind.kind, &live), Rollout::default()),
+            Until::Gone { uid } => (gone(uid, &live), Rollout::default()),
+        };
         let (ready, desired) = (rollout.ready, rollout.desired);
         show(rollout);
         match state {
             State::Ready => {
                 let since = *reached.get_or_insert_with(Instant::now);
                 if expect.hold.is_none_or(|hold| since.elapsed() >= hold) {
-                    return Verdict::Ready { ready, desired, seconds: started.elapsed().as_secs_f64() };
+                    let seconds = started.elapsed().as_secs_f64();
+                    let what = match expect.until {
+                        Until::Rollout => return Verdict::Ready { ready, desired, seconds },
+                        Until::Gone { .. } => "gone",
+                        Until::Condition => "done",
+                    };
+                    return Verdict::Reached { what: what.into(), seconds };
                 }
                 pause = Duration::from_secs(1);
             }
@@ -215,9 +279,14 @@ pub async fn look(
     let Some(selector) = live.pointer("/spec/selector").cloned() else { return Ok((live, Vec::new())) };
     let what = Listing { labels: Some(selector_query(&selector)), limit: Some(500), ..Listing::default() };
     let mut pods = cluster.list(&builtin("pod"), Some(&object.namespace), &what).await?.items;
-    if kind.kind == "StatefulSet"
-        && number(&live, "/status/readyReplicas").unwrap_or(0) < number(&live, "/spec/replicas").unwrap_or(1)
-    {
+    let lacks_pods = match kind.kind.as_str() {
+        "StatefulSet" => {
+            number(&live, "/status/readyReplicas").unwrap_or(0) < number(&live, "/spec/replicas").unwrap_or(1)
+        }
+        "Job" => pods.is_empty(),
+        _ => false,
+    };
+    if lacks_pods {
         let events = warnings(cluster, object).await;
         live["kai.events"] = serde_json::json!(events);
     }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Uri};
 use kube::client::Body;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Cluster;
-use super::guard::Permit;
+use super::guard::{DryDelete, Permit};
 use super::read::refusal;
 use crate::error::ToolError;
+use crate::object::{items, text};
 use crate::plan::WriteRequest;
 use crate::review::Licence;
 
@@ -26,15 +28,59 @@ pub(crate) enum NotWritten {
     Unknown(ToolError),
 }
 
+/// A field that somebody else manages, which a server-side apply would have to take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Conflict {
+    pub manager: String,
+    pub field: String,
+}
+
+/// What the API server would make of a write.
+pub(crate) enum Foreseen {
+    /// The object as it would be, and the API server's warnings.
+    Accepted(Value, Vec<String>),
+    /// Nothing, unless these fields are taken from their managers.
+    Conflicts(Vec<Conflict>),
+}
+
 /// What the API server would make of the write: all of admission, nothing stored.
-pub(crate) async fn dry_run(cluster: &Cluster, write: &WriteRequest) -> Result<Value, ToolError> {
-    let request = build(write, "dryRun=All&")?;
+pub(crate) async fn dry_run(cluster: &Cluster, write: &WriteRequest) -> Result<Foreseen, ToolError> {
+    let request = if write.method == "DELETE" {
+        let mut dry = write.clone();
+        dry.body["dryRun"] = json!(["All"]);
+        let mut request = build(&dry, "")?;
+        request.extensions_mut().insert(DryDelete(Bytes::from(dry.body.to_string())));
+        request
+    } else {
+        build(write, "dryRun=All&")?
+    };
     let answer = cluster.exchange(request, DEADLINE).await?;
     if !answer.status.is_success() {
-        return Err(refusal(&answer));
+        let conflicts = conflicts(&answer.body);
+        return if conflicts.is_empty() { Err(refusal(&answer)) } else { Ok(Foreseen::Conflicts(conflicts)) };
     }
     serde_json::from_slice(&answer.body)
+        .map(|object| Foreseen::Accepted(object, answer.warnings))
         .map_err(|e| ToolError::Unreachable { message: format!("the answer to a dry run is not JSON: {e}") })
+}
+
+/// The fields that a refused server-side apply would have to take, and from whom.
+fn conflicts(body: &[u8]) -> Vec<Conflict> {
+    let status: Value = serde_json::from_slice(body).unwrap_or_default();
+    items(&status, "/details/causes")
+        .iter()
+        .filter(|c| text(c, "/reason") == "FieldManagerConflict")
+        .map(|c| {
+            // conflict with "kubectl-client-side-apply" using apps/v1
+            let message = text(c, "/message");
+            let manager = message.split('"').nth(1).unwrap_or(message);
+            let field = text(c, "/field").trim_start_matches('.');
+            Conflict {
+                manager: crate::sanitize::line(manager),
+                field: crate::sanitize::line(&field.replace("k:{\"name\":", "").replace("\"}", "\"")),
+            }
+        })
+        .collect()
 }
 
 /// Sends the write, once.
@@ -66,9 +112,12 @@ pub(crate) async fn send(
 
 fn build(write: &WriteRequest, dry_run: &str) -> Result<Request<Body>, ToolError> {
     let invalid = |_| ToolError::Invalid(format!("`{}` is not a path", crate::sanitize::line(&write.path)));
-    let uri: Uri = format!("{}?{dry_run}fieldManager=kai&fieldValidation=Strict", write.path)
-        .parse()
-        .map_err(invalid)?;
+    let query = match write.method.as_str() {
+        "DELETE" => String::new(),
+        _ if write.force => format!("?{dry_run}fieldManager=kai&fieldValidation=Strict&force=true"),
+        _ => format!("?{dry_run}fieldManager=kai&fieldValidation=Strict"),
+    };
+    let uri: Uri = format!("{}{query}", write.path).parse().map_err(invalid)?;
     Request::builder()
         .method(Method::from_bytes(write.method.as_bytes()).unwrap_or(Method::PATCH))
         .uri(uri)

@@ -114,6 +114,9 @@ mod tests {
             after: live.clone(),
             live,
             undo: UndoBy::Fields,
+            tier: 0,
+            needs: Vec::new(),
+            lines: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Level, Line};
 use crate::object::{items, selects, text};
 use crate::plan::Change;
 use crate::quantity::{milli, show_bytes, show_cpu, whole};
+use crate::resources;
 
 /// What one pod asks for: CPU in millicores, memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,38 +17,30 @@ pub(super) struct Request {
     pub memory: i128,
 }
 
-/// What a pod spec requests: the sum of its containers, or the largest init container where that is more, plus overhead.
+/// What a pod spec requests; what is not set is nothing.
 pub(super) fn requested(spec: &Value) -> Request {
-    let of = |container: &Value, name: &str| {
-        container
-            .pointer("/resources/requests")
-            .and_then(|r| r.get(name))
-            .and_then(Value::as_str)
-            .map(str::to_string)
-    };
-    let cpu = |c: &Value| of(c, "cpu").and_then(|q| milli(&q)).unwrap_or(0);
-    let memory = |c: &Value| of(c, "memory").and_then(|q| whole(&q)).unwrap_or(0);
-    let sum = |f: &dyn Fn(&Value) -> i128| items(spec, "/containers").iter().map(f).sum::<i128>();
-    let most = |f: &dyn Fn(&Value) -> i128| items(spec, "/initContainers").iter().map(f).max().unwrap_or(0);
-    Request {
-        cpu: sum(&cpu).max(most(&cpu)) + milli(text(spec, "/overhead/cpu")).unwrap_or(0),
-        memory: sum(&memory).max(most(&memory)) + whole(text(spec, "/overhead/memory")).unwrap_or(0),
-    }
+    let requests = resources::requests(spec);
+    Request { cpu: requests.cpu.unwrap_or(0), memory: requests.memory.unwrap_or(0) }
 }
 
 /// The part of a pod that [`fit`] looks at: where it is, and what it requests.
-pub(super) fn what_a_pod_takes(pod: &Value) -> Value {
-    let requests = |list: &str| -> Vec<Value> {
-        items(pod, list)
+pub(crate) fn what_a_pod_takes(pod: &Value) -> Value {
+    let requests =
+        |list: &str| -> Vec<Value> {
+            items(pod, list)
             .iter()
-            .map(|c| json!({"resources": {"requests": c.pointer("/resources/requests").cloned().unwrap_or_default()}}))
+            .map(|c| json!({
+                "restartPolicy": text(c, "/restartPolicy"),
+                "resources": {"requests": c.pointer("/resources/requests").cloned().unwrap_or_default()},
+            }))
             .collect()
-    };
+        };
     json!({"spec": {
         "nodeName": text(pod, "/spec/nodeName"),
         "containers": requests("/spec/containers"),
         "initContainers": requests("/spec/initContainers"),
         "overhead": pod.pointer("/spec/overhead").cloned().unwrap_or_default(),
+        "resources": pod.pointer("/spec/resources").cloned().unwrap_or_default(),
     }})
 }
 
@@ -59,30 +52,32 @@ struct Room {
     cpu_total: i128,
 }
 
-/// Where the added pods would go, or why they would not.
-pub(super) fn fit(change: &Change, nodes: &[Value], pods: &[Value]) -> Line {
+/// Where the added pods would go, or why they would not. They are put among the `pods`, so that the next change of the
+/// same plan finds their place taken.
+pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Line {
     let added = change.added_pods();
-    let spec = change.after.pointer("/spec/template/spec").unwrap_or(&Value::Null);
+    let spec = pod_spec(change);
     let need = requested(spec);
     let each = describe(need);
-    let mut rooms = free(nodes, pods, spec);
+    let mut rooms = free(nodes, &Taken::of(pods), spec);
     let usable = rooms.len();
     let mut used: BTreeMap<String, i64> = BTreeMap::new();
     let mut left = added;
     while left > 0 {
-        // The scheduler's default spreads: the node with the most room gets the next pod.
-        let Some(room) = rooms
-            .iter_mut()
-            .filter(|r| r.cpu >= need.cpu && r.memory >= need.memory && r.pods >= 1)
-            .max_by_key(|r| (r.cpu, r.memory))
-        else {
-            break;
-        };
+        let Some(room) = roomiest(&mut rooms, need) else { break };
         room.cpu -= need.cpu;
         room.memory -= need.memory;
         room.pods -= 1;
         *used.entry(room.name.clone()).or_default() += 1;
         left -= 1;
+    }
+    let as_pod = what_a_pod_takes(&json!({"spec": spec}));
+    for (node, count) in &used {
+        for _ in 0..*count {
+            let mut pod = as_pod.clone();
+            pod["spec"]["nodeName"] = json!(node);
+            pods.push(pod);
+        }
     }
     if left > 0 {
         let why = if usable == 0 {
@@ -124,6 +119,55 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &[Value]) -> Line {
     Line::new(Level::Fact, "pods", format!("+{added} of {each}: room on {}{more}", places.join(", ")))
 }
 
+/// The pods, by their place in the list, that no node has room for when each is put where there is the most.
+pub(crate) fn unplaced(specs: &[&Value], nodes: &[Value], running: &[Value]) -> Vec<usize> {
+    let mut taken = Taken::of(running);
+    let mut without = Vec::new();
+    for (at, spec) in specs.iter().enumerate() {
+        let need = requested(spec);
+        match roomiest(&mut free(nodes, &taken, spec), need) {
+            Some(room) => taken.add(&room.name, need),
+            None => without.push(at),
+        }
+    }
+    without
+}
+
+/// The scheduler's default spreads: the node with the most room gets the next pod.
+fn roomiest(rooms: &mut [Room], need: Request) -> Option<&mut Room> {
+    rooms
+        .iter_mut()
+        .filter(|r| r.cpu >= need.cpu && r.memory >= need.memory && r.pods >= 1)
+        .max_by_key(|r| (r.cpu, r.memory))
+}
+
+/// What pods take of each node.
+#[derive(Default)]
+struct Taken(BTreeMap<String, (Request, i128)>);
+
+impl Taken {
+    fn of(pods: &[Value]) -> Self {
+        let mut taken = Self::default();
+        for pod in pods {
+            taken.add(text(pod, "/spec/nodeName"), requested(pod.get("spec").unwrap_or(&Value::Null)));
+        }
+        taken
+    }
+
+    fn add(&mut self, node: &str, request: Request) {
+        let (sum, count) = self.0.entry(node.to_string()).or_default();
+        sum.cpu += request.cpu;
+        sum.memory += request.memory;
+        *count += 1;
+    }
+}
+
+/// The spec of the pods that a change runs.
+fn pod_spec(change: &Change) -> &Value {
+    let path = if change.kind.kind == "Pod" { "/spec" } else { "/spec/template/spec" };
+    change.after.pointer(path).unwrap_or(&Value::Null)
+}
+
 fn describe(need: Request) -> String {
     match (need.cpu, need.memory) {
         (0, 0) => "unknown size (no requests)".into(),
@@ -134,7 +178,7 @@ fn describe(need: Request) -> String {
 }
 
 /// Room on each node that takes such pods.
-fn free(nodes: &[Value], pods: &[Value], spec: &Value) -> Vec<Room> {
+fn free(nodes: &[Value], taken: &Taken, spec: &Value) -> Vec<Room> {
     let mut rooms: Vec<Room> = nodes
         .iter()
         .filter(|node| takes(node, spec))
@@ -150,20 +194,11 @@ fn free(nodes: &[Value], pods: &[Value], spec: &Value) -> Vec<Room> {
             }
         })
         .collect();
-    let mut index: BTreeMap<&str, Request> = BTreeMap::new();
-    let mut count: BTreeMap<&str, i128> = BTreeMap::new();
-    for pod in pods {
-        let taken = requested(pod.get("spec").unwrap_or(&Value::Null));
-        let sum = index.entry(text(pod, "/spec/nodeName")).or_default();
-        sum.cpu += taken.cpu;
-        sum.memory += taken.memory;
-        *count.entry(text(pod, "/spec/nodeName")).or_default() += 1;
-    }
     for room in &mut rooms {
-        let taken = index.get(room.name.as_str()).copied().unwrap_or_default();
-        room.cpu -= taken.cpu;
-        room.memory -= taken.memory;
-        room.pods -= count.get(room.name.as_str()).copied().unwrap_or(0);
+        let (sum, count) = taken.0.get(&room.name).copied().unwrap_or_default();
+        room.cpu -= sum.cpu;
+        room.memory -= sum.memory;
+        room.pods -= count;
     }
     rooms
 }
@@ -286,6 +321,9 @@ mod tests {
             after: live.clone(),
             live,
             undo: UndoBy::Fields,
+            tier: 0,
+            needs: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -298,9 +336,9 @@ mod tests {
         let spec = json!({"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "256Mi"}}}]});
         let running =
             json!({"spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "700m"}}}]}});
-        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &[what_a_pod_takes(&running)]);
+        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &mut vec![what_a_pod_takes(&running)]);
         assert_eq!(line.text, "+2 of 500m CPU / 256Mi: room on n1 (1.70 of 2 CPU requested after)");
-        let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &[]);
+        let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &mut Vec::new());
         assert!(
             line.level == Level::Problem && line.text.contains("room for 4 on 1 nodes; 4 would stay Pending"),
             "{}",
@@ -313,11 +351,26 @@ mod tests {
         let mut tainted = node("n1", "4");
         tainted["spec"] = json!({"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]});
         let spec = json!({"containers": [{}]});
-        assert_eq!(fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &[]).level, Level::Problem);
+        assert_eq!(
+            fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &mut Vec::new()).level,
+            Level::Problem
+        );
         let tolerant = json!({"containers": [{}], "tolerations": [{"key": "gpu", "operator": "Exists"}]});
-        assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &[]).level, Level::Fact);
+        assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &mut Vec::new()).level, Level::Fact);
         let picky = json!({"containers": [{}], "nodeSelector": {"disk": "ssd"}});
-        assert_eq!(fit(&scale(1, 2, picky), &[node("n1", "4")], &[]).level, Level::Problem);
+        assert_eq!(fit(&scale(1, 2, picky), &[node("n1", "4")], &mut Vec::new()).level, Level::Problem);
+    }
+
+    #[test]
+    fn pods_that_no_node_takes() {
+        let spec = |cpu: &str| json!({"containers": [{"resources": {"requests": {"cpu": cpu}}}]});
+        let (small, large) = (spec("1"), spec("1500m"));
+        let specs = [&large, &small, &large, &small];
+        assert_eq!(unplaced(&specs, &[node("n1", "3")], &[]), [2, 3]);
+        assert!(unplaced(&specs, &[node("n1", "3"), node("n2", "2")], &[]).is_empty());
+        let running =
+            json!({"spec": {"nodeName": "n2", "containers": [{"resources": {"requests": {"cpu": "2"}}}]}});
+        assert_eq!(unplaced(&specs, &[node("n1", "3"), node("n2", "2")], &[running]), [2, 3]);
     }
 
     #[test]

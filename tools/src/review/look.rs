@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::capacity;
+use super::{capacity, needs};
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::error::ToolError;
-use crate::object::builtin;
+use crate::object::{ObjectRef, builtin};
 use crate::plan::{Change, Plan};
 
 /// A list that was read, or the reason why not.
@@ -25,13 +25,18 @@ pub(super) struct Namespace {
 /// What was read for a preview.
 pub(super) struct Surroundings {
     pub namespaces: BTreeMap<String, Namespace>,
+    /// Workloads that a change waits for, as they are now: `None` when there is none.
+    pub needs: BTreeMap<ObjectRef, Result<Option<Value>, ToolError>>,
     /// Nodes and running pods; only read when pods are added.
     pub nodes: Option<(Seen, Seen)>,
 }
 
 /// Reads the surroundings of a plan.
 pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
-    let mut names: Vec<&str> = plan.changes.iter().map(|c| c.object.namespace.as_str()).collect();
+    // What runs pods has neighbours that matter; what does not has none.
+    let runs_pods = |c: &&Change| c.is_workload() || c.added_pods() != 0;
+    let mut names: Vec<&str> =
+        plan.changes.iter().filter(runs_pods).map(|c| c.object.namespace.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let adds_pods = plan.changes.iter().any(|c| c.added_pods() > 0);
@@ -60,17 +65,17 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
             tokio::join!(cluster.list(&node, None, &every), cluster.list(&pod, None, &running));
         Some((nodes.map(|l| l.items), pods.map(|l| l.items)))
     };
-    let (namespaces, nodes) = tokio::join!(namespaces, nodes);
-    Surroundings { namespaces: namespaces.into_iter().collect(), nodes }
+    let (namespaces, nodes, needs) = tokio::join!(namespaces, nodes, needs::look(cluster, &plan.changes));
+    Surroundings { namespaces: namespaces.into_iter().collect(), needs, nodes }
 }
 
 /// Whether the user may make the change, as the API server says; `None` when it would not say.
 pub(super) async fn may(cluster: &Cluster, change: &Change) -> Option<bool> {
-    let (resource, subresource) = change.resource();
+    let (verb, resource, subresource) = change.right();
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {
-            "verb": "patch", "group": change.kind.group, "resource": resource, "subresource": subresource,
+            "verb": verb, "group": change.kind.group, "resource": resource, "subresource": subresource,
             "namespace": change.object.namespace, "name": change.object.name,
         }},
     });

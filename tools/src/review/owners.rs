@@ -19,10 +19,13 @@ pub struct Owner {
 
 /// Everybody who also decides about the change, the strongest first.
 pub(super) fn owners(change: &Change, autoscalers: &[Value]) -> Vec<Owner> {
-    let mut all: Vec<Owner> = autoscaler_owners(change, autoscalers).into_iter().collect();
+    let mut all: Vec<Owner> = Vec::new();
+    if !change.removes() {
+        all.extend(autoscaler_owners(change, autoscalers));
+    }
     all.extend(controller(change));
     all.extend(gitops(&change.live));
-    all.extend(helm(&change.live));
+    all.extend(helm(change));
     all.extend(manifests(change));
     all
 }
@@ -97,6 +100,9 @@ fn scaling(change: &Change) -> Option<(i64, i64)> {
 fn controller(change: &Change) -> Option<Owner> {
     let owner = items(&change.live, "/metadata/ownerReferences").iter().find(|o| o["controller"] == true)?;
     let name = format!("{}/{}", text(owner, "/kind").to_lowercase(), text(owner, "/name"));
+    if change.removes() {
+        return Some(Owner { name, effect: "makes another in its place".into(), level: Level::Warning });
+    }
     Some(Owner {
         effect: format!("owns this object and will put its own values back; change {name} instead"),
         name,
@@ -153,21 +159,28 @@ fn gitops(live: &Value) -> Option<Owner> {
     None
 }
 
-fn helm(live: &Value) -> Option<Owner> {
+fn helm(change: &Change) -> Option<Owner> {
+    let live = &change.live;
     let release = label(live, "meta.helm.sh/release-name");
     let is_helm = !release.is_empty()
         || label(live, "app.kubernetes.io/managed-by") == "Helm"
         || has_manager(live, &["helm"]);
     is_helm.then(|| Owner {
         name: format!("Helm release {}", if release.is_empty() { "(unnamed)" } else { release }),
-        effect: "sets its values again at the next upgrade; change the values to keep this".into(),
+        effect: match change.removes() {
+            true => {
+                "brings it back at the next upgrade or rollback; take it out of the chart to keep this".into()
+            }
+            false => "sets its values again at the next upgrade; change the values to keep this".into(),
+        },
         level: Level::Warning,
     })
 }
 
 /// Manifests that say the changed field: the next apply of them takes the change back.
 fn manifests(change: &Change) -> Option<Owner> {
-    if matches!(change.does, Does::Restart) {
+    // What a server-side apply meets is told field by field by the API server itself.
+    if matches!(change.does, Does::Restart | Does::Apply { .. } | Does::Delete) || !change.is_workload() {
         return None;
     }
     let field = if scaling(change).is_some() { "replicas" } else { "template" };
@@ -181,7 +194,9 @@ fn manifests(change: &Change) -> Option<Owner> {
         });
     }
     let server_side = items(&change.live, "/metadata/managedFields").iter().find(|m| {
-        text(m, "/operation") == "Apply" && m.pointer(&format!("/fieldsV1/f:spec/f:{field}")).is_some()
+        text(m, "/operation") == "Apply"
+            && text(m, "/manager") != "kai"
+            && m.pointer(&format!("/fieldsV1/f:spec/f:{field}")).is_some()
     })?;
     Some(Owner {
         name: format!("server-side apply by {}", text(server_side, "/manager")),
@@ -209,6 +224,9 @@ mod tests {
             live,
             after,
             undo: UndoBy::Fields,
+            tier: 0,
+            needs: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -226,6 +244,19 @@ mod tests {
             (Level::Warning, Level::Problem, Level::Problem, Level::Warning)
         );
         assert!(owners(&scale(json!({"spec": {"replicas": 2}}), 3), &[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_deleted_comes_back() {
+        let live = json!({"metadata": {"annotations": {"meta.helm.sh/release-name": "todo"}, "ownerReferences": [{"kind": "ReplicaSet", "name": "r", "controller": true}]}});
+        let kind = builtin("pod");
+        let target = crate::cluster::resolve::resolved(&kind, "t", live, None);
+        let effects: Vec<String> = owners(&Change::delete(target), &[])
+            .into_iter()
+            .map(|o| format!("{} {}", o.name, o.effect))
+            .collect();
+        assert_eq!(effects[0], "replicaset/r makes another in its place");
+        assert!(effects[1].starts_with("Helm release todo brings it back"), "{effects:?}");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
+use super::foresee::{Foresight, Makes, foresee};
 use super::look::{Namespace, Seen, Surroundings, look, may};
-use super::{Level, Line, Preview, Step, StepView, View, availability, capacity, owners, risk};
-use crate::cluster::{Cluster, write};
-use crate::diff::{self, FieldChange};
+use super::risk::Assessment;
+use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, needs, owners, risk};
 use crate::error::ToolError;
-use crate::journal::{Kept, Touched, sha256};
-use crate::plan::{Change, Does, Plan, WriteRequest};
+use crate::journal::sha256;
+use crate::plan::{Change, Does, Plan, UndoBy};
 use crate::policy::{self, Decision, Facts, Policy};
 use crate::tool::Context;
 
@@ -31,38 +31,51 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
             plan.title
         }));
     }
-    let (risk, reason) = risk::risk(&plan, cluster.context());
+    let risk = risk::assess(&plan, cluster.context());
     if cluster.is_read_only() {
         return Err(ToolError::Refused {
             message: format!("read-only mode: {}", plan.title),
             hint: policy::READ_ONLY_HINT.into(),
         });
     }
+    let makes = Makes::of(&plan.changes);
     // A list, not a lazy iterator: its closure would be held across an await, which no `Send` future may do.
-    let dry_runs: Vec<_> = plan
+    let looks: Vec<_> = plan
         .changes
         .iter()
-        .map(|change| async move {
-            let request = change.request();
-            let (answer, may) = tokio::join!(write::dry_run(cluster, &request), may(cluster, change));
-            (request, answer, may)
+        .map(|change| {
+            let makes = &makes;
+            async move { tokio::join!(foresee(cluster, change.clone(), makes), may(cluster, change)) }
         })
         .collect();
-    let dry_runs = stream::iter(dry_runs).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
-    let (identity, around, answers) = tokio::join!(cluster.identity(), look(cluster, &plan), dry_runs);
+    let looks = stream::iter(looks).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
+    let (identity, mut around, answers) = tokio::join!(cluster.identity(), look(cluster, &plan), looks);
     let identity = identity?;
     let mut steps = Vec::new();
     let mut views = Vec::new();
-    for (change, (request, answer, may)) in plan.changes.into_iter().zip(answers) {
-        let (step, view) = step(cluster, change, request, answer, may, &around).await?;
+    for (foreseen, may) in answers {
+        let (step, view) = step(foreseen?, may, &mut around);
         steps.push(step);
         views.push(view);
     }
-    let digest = digest(&identity, &steps, &views, risk);
+    let unchanged = leave_out_unchanged(&mut steps, &mut views);
+    if steps.is_empty() {
+        return Err(ToolError::Unchanged(match unchanged {
+            1 => "nothing to change: the object is as the manifest says".into(),
+            n => format!("nothing to change: all {n} objects are as the manifests say"),
+        }));
+    }
+    let risk = risk::with_conflicts(risk, &steps);
+    let digest = digest(&identity, &steps, &views, risk.risk);
     let seed = format!("{digest}{}", context.now);
     let id = sha256(seed.as_bytes())[..6].to_string();
-    let decision = decide(policy, risk, &reason, &steps, &views);
+    let decision = decide(policy, &risk, &plan.name, &steps, &views);
     let mut notes = plan.notes;
+    match unchanged {
+        0 => {}
+        1 => notes.push("1 object is as its manifest says already".into()),
+        n => notes.push(format!("{n} objects are as their manifests say already")),
+    }
     notes.extend(unasked(&context.words, &steps));
     let view = View {
         id,
@@ -71,7 +84,7 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
         identity,
         steps: views,
         notes,
-        risk,
+        risk: risk.risk,
         decision,
         digest,
         undoes: plan.undoes,
@@ -79,38 +92,30 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
     Ok(Preview { view, cluster: cluster.clone(), steps, made: Instant::now() })
 }
 
-async fn step(
-    cluster: &Cluster,
-    change: Change,
-    request: WriteRequest,
-    answer: Result<Value, ToolError>,
-    may: Option<bool>,
-    around: &Surroundings,
-) -> Result<(Step, StepView), ToolError> {
-    let mut lines = Vec::new();
-    let changes = match answer {
-        Ok(after) => diff::fields(&before(&change), &complete(&change, after)),
-        Err(ToolError::Stale { message }) => {
-            return Err(ToolError::Stale {
-                message: format!("{} changed while it was looked at: {message}", change.object),
-            });
-        }
-        Err(ToolError::Forbidden { message }) => {
-            return Err(ToolError::Forbidden {
-                message: format!("{} (asked as {})", message, user(cluster).await),
-            });
-        }
-        Err(ToolError::Api { status, message }) if status < 500 => {
-            lines.push(Line::new(Level::Problem, "refused", message));
-            diff::fields(&before(&change), &desired(&change))
-        }
-        Err(e) => return Err(e),
+/// Drops what an apply would not change; how many there were.
+fn leave_out_unchanged(steps: &mut Vec<Step>, views: &mut Vec<StepView>) -> usize {
+    let same = |step: &Step, view: &StepView| {
+        matches!(step.change.does, Does::Apply { .. })
+            && view.verb == Verb::Update
+            && view.changes.is_empty()
+            && step.conflicts.is_empty()
+            && view.lines.iter().all(|l| l.label != "refused")
     };
+    let before = steps.len();
+    let (kept, shown) = steps.drain(..).zip(views.drain(..)).filter(|(s, v)| !same(s, v)).unzip();
+    (*steps, *views) = (kept, shown);
+    before - steps.len()
+}
+
+/// One change with all that is known about it, as a step and as people see it.
+fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (Step, StepView) {
+    let Foresight { change, request, shown, touched, mut lines, conflicts } = foreseen;
     let empty =
         Namespace { autoscalers: Ok(vec![]), budgets: Ok(vec![]), quotas: Ok(vec![]), services: Ok(vec![]) };
+    let evicts = change.does == Does::Evict;
     let near = around.namespaces.get(&change.object.namespace).unwrap_or(&empty);
     let hpas = seen(&near.autoscalers, "owners", "autoscalers", &mut lines);
-    let owners = owners::owners(&change, hpas);
+    let owners = if evicts || change.does.enters() { Vec::new() } else { owners::owners(&change, hpas) };
     // Asked about only where they matter: what cannot be looked at then keeps the change from going ahead by itself.
     let shrinks = change.added_pods() < 0;
     let budgets = match shrinks || change.replaces_pods() {
@@ -122,7 +127,7 @@ async fn step(
     if change.added_pods() > 0 {
         let quotas = seen(&near.quotas, "quota", "quotas", &mut lines);
         lines.extend(capacity::quota(&change, quotas));
-        if let Some((nodes, pods)) = &around.nodes {
+        if let Some((nodes, pods)) = &mut around.nodes {
             match (nodes, pods) {
                 (Ok(nodes), Ok(pods)) => lines.push(capacity::fit(&change, nodes, pods)),
                 _ => lines.push(Line::new(
@@ -133,32 +138,41 @@ async fn step(
             }
         }
     }
-    let (resource, subresource) = change.resource();
+    lines.extend(needs::lines(&change, &around.needs));
+    // A drain says once what holds for each of its pods.
+    if let UndoBy::Never(why) = &change.undo
+        && !evicts
+    {
+        lines.push(Line::new(Level::Warning, "undo", format!("cannot be taken back: {why}")));
+    }
+    if !(evicts && may == Some(true)) {
+        lines.push(rights(&change, may));
+    }
+    let hold = outside_range(&owners, &change);
+    let verb = match &change.does {
+        Does::Delete => Verb::Delete,
+        Does::Evict => Verb::Evict,
+        does if does.enters() => Verb::Enter,
+        _ if change.creates() => Verb::Create,
+        _ => Verb::Update,
+    };
+    let view = StepView { object: change.object.clone(), verb, changes: shown, lines, owners };
+    (Step { change, request, touched, hold, conflicts }, view)
+}
+
+fn rights(change: &Change, may: Option<bool>) -> Line {
+    let (verb, resource, subresource) = change.right();
     let what =
         if subresource.is_empty() { resource.to_string() } else { format!("{resource}/{subresource}") };
-    lines.push(match may {
-        Some(true) => {
-            Line::new(Level::Fact, "rights", format!("you may patch {what} in {}", change.object.namespace))
-        }
-        Some(false) => Line::new(
-            Level::Problem,
-            "rights",
-            format!("you may not patch {what} in {}", change.object.namespace),
-        ),
+    let place = match change.object.namespace.as_str() {
+        "" => String::new(),
+        namespace => format!(" in {namespace}"),
+    };
+    match may {
+        Some(true) => Line::new(Level::Fact, "rights", format!("you may {verb} {what}{place}")),
+        Some(false) => Line::new(Level::Problem, "rights", format!("you may not {verb} {what}{place}")),
         None => Line::new(Level::Unknown, "rights", "the API server does not say whether you may"),
-    });
-    let hold = outside_range(&owners, &change);
-    let touched = changes
-        .iter()
-        .map(|c| Touched {
-            path: c.path.clone(),
-            before: Kept::of(&c.path, c.before.as_ref()),
-            after: Kept::of(&c.path, c.after.as_ref()),
-        })
-        .collect();
-    let shown = changes.into_iter().map(FieldChange::masked).collect();
-    let view = StepView { object: change.object.clone(), changes: shown, lines, owners };
-    Ok((Step { change, request, touched, hold }, view))
+    }
 }
 
 /// An autoscaler that will take the change back decides every 15 seconds: long enough to see it do so.
@@ -170,10 +184,6 @@ fn outside_range(owners: &[super::Owner], change: &Change) -> Option<Duration> {
     (scales && takes_back).then_some(Duration::from_secs(20))
 }
 
-async fn user(cluster: &Cluster) -> String {
-    cluster.identity().await.map_or_else(|_| "this user".into(), |i| i.user)
-}
-
 fn seen<'a>(list: &'a Seen, label: &str, what: &str, lines: &mut Vec<Line>) -> &'a [Value] {
     match list {
         Ok(items) => items,
@@ -182,42 +192,6 @@ fn seen<'a>(list: &'a Seen, label: &str, what: &str, lines: &mut Vec<Line>) -> &
             &[]
         }
     }
-}
-
-/// The object that the API server's answer is compared with: for a scale, its Scale.
-fn before(change: &Change) -> Value {
-    match change.does {
-        Does::Scale { from, .. } => scale_of(change, from),
-        _ => change.live.clone(),
-    }
-}
-
-/// The API server's answer with what it leaves out because it is the zero value: a Scale to 0 comes back without replicas.
-fn complete(change: &Change, mut answer: Value) -> Value {
-    if let Does::Scale { .. } = change.does
-        && answer.pointer("/spec/replicas").is_none()
-    {
-        answer["spec"]["replicas"] = json!(0);
-    }
-    answer
-}
-
-/// What we asked for, for the diff of a write that the API server refuses.
-fn desired(change: &Change) -> Value {
-    match change.does {
-        Does::Scale { to, .. } => scale_of(change, to),
-        _ => change.after.clone(),
-    }
-}
-
-fn scale_of(change: &Change, replicas: i64) -> Value {
-    let meta =
-        |field: &str| change.live.pointer(&format!("/metadata/{field}")).cloned().unwrap_or(Value::Null);
-    json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1",
-        "metadata": {"name": meta("name"), "namespace": meta("namespace"), "uid": meta("uid"), "resourceVersion": meta("resourceVersion")},
-        "spec": {"replicas": replicas},
-    })
 }
 
 /// SHA-256 over all that an approval is about, and nothing that moves by itself (versions, clocks, room on nodes).
@@ -240,36 +214,50 @@ fn digest(
     sha256(all.to_string().as_bytes())
 }
 
-fn decide(policy: &Policy, risk: policy::Risk, reason: &str, steps: &[Step], views: &[StepView]) -> Decision {
+fn decide(policy: &Policy, risk: &Assessment, name: &str, steps: &[Step], views: &[StepView]) -> Decision {
     let lines = || views.iter().flat_map(|v| &v.lines);
+    let refuse = |reason: String, hint: &str| Decision::Refuse { reason, hint: hint.into() };
     if let Some(refused) = lines().find(|l| l.label == "refused") {
-        return Decision::Refuse {
-            reason: format!("the API server refuses it: {}", refused.text),
-            hint: String::new(),
-        };
+        return refuse(format!("the API server refuses it: {}", refused.text), "");
+    }
+    if let Some(step) = steps.iter().find(|s| !s.conflicts.is_empty() && !s.request.force) {
+        let said: Vec<&str> =
+            lines().filter(|l| l.label == "conflict").map(|l| l.text.as_str()).take(3).collect();
+        return refuse(
+            format!("{} has fields that others manage: {}", step.change.object, said.join("; ")),
+            "Leave these fields out, or take them: the same request with --take-over (`take_over`), which asks once more.",
+        );
     }
     if let Some(denied) = lines().find(|l| l.label == "rights" && l.level == Level::Problem) {
-        return Decision::Refuse {
-            reason: denied.text.clone(),
-            hint: "Ask for the right, or use another identity (--as, --context).".into(),
-        };
+        return refuse(denied.text.clone(), "Ask for the right, or use another identity (--as, --context).");
     }
-    let mut namespaces: Vec<&str> = steps.iter().map(|s| s.change.object.namespace.as_str()).collect();
+    let mut namespaces: Vec<&str> =
+        steps.iter().map(|s| s.change.object.namespace.as_str()).filter(|n| !n.is_empty()).collect();
+    // A namespace is changed by whoever makes or deletes it.
+    let own = |s: &&Step| s.change.kind.kind == "Namespace";
+    namespaces.extend(steps.iter().filter(own).map(|s| s.change.object.name.as_str()));
     namespaces.sort_unstable();
     namespaces.dedup();
+    let first = || steps.first().map_or("", |s| s.change.object.name.as_str());
     let name = match steps {
+        _ if !name.is_empty() => name,
         [one] => one.change.object.name.as_str(),
-        _ => namespaces.first().copied().unwrap_or(""),
+        _ => namespaces.first().copied().unwrap_or_else(first),
     };
-    let replicas = steps
-        .iter()
-        .filter_map(|s| match s.change.does {
-            Does::Scale { to, .. } => Some(to),
-            _ => None,
-        })
-        .max();
+    let replicas = steps.iter().filter_map(|s| s.change.replicas_set()).max();
     let checked = lines().all(|l| l.level != Level::Unknown);
-    policy::decide(policy, &Facts { risk, reason, namespaces, objects: steps.len(), replicas, name, checked })
+    let needs = risk.needs.iter().copied().collect();
+    let facts = Facts {
+        risk: risk.risk,
+        reason: &risk.reason,
+        needs,
+        namespaces,
+        objects: steps.len(),
+        replicas,
+        name,
+        checked,
+    };
+    policy::decide(policy, &facts)
 }
 
 /// Targets that the person's words do not name: a model may have been talked into them.

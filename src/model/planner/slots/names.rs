@@ -123,7 +123,7 @@ impl Reader<'_> {
     }
 
     /// The place behind a comma, an "and", or both.
-    fn joined(&self, at: usize) -> Option<usize> {
+    pub fn joined(&self, at: usize) -> Option<usize> {
         match (self.word(at)?, self.word(at + 1)) {
             (",", Some("and" | "&")) => Some(at + 2),
             ("," | "and" | "&", _) => Some(at + 1),
@@ -168,7 +168,7 @@ impl Reader<'_> {
     }
 
     /// Text to look for: quoted, or one word that carries a meaning of its own.
-    pub fn text(&self, at: usize, escape: bool) -> Vec<Found> {
+    pub fn text(&self, at: usize, pattern: bool) -> Vec<Found> {
         let Some(token) = self.tokens.get(at) else { return Vec::new() };
         let special = |c: char| ".,;!?:".contains(c);
         let lists = [&self.grammar.guards, &self.grammar.anywhere, &self.grammar.not_names];
@@ -176,13 +176,10 @@ impl Reader<'_> {
         if token.raw.is_empty() || (!token.quoted && (named || token.raw.chars().all(special))) {
             return Vec::new();
         }
-        let mut text = String::new();
-        for c in token.raw.chars() {
-            if escape && r"\.+*?()|[]{}^$".contains(c) {
-                text.push('\\');
-            }
-            text.push(c);
-        }
+        // A pattern says so to the tool by its slashes; everything else is plain text there.
+        let special =
+            pattern && token.raw.contains(['\\', '.', '+', '*', '?', '(', ')', '[', ']', '{', '}', '^', '$']);
+        let text = if special { format!("/{}/", token.raw) } else { token.raw.clone() };
         vec![(at + 1, Value::Json(text.into()))]
     }
 

@@ -32,6 +32,28 @@ fn sample(slot: Slot, random: &mut Random) -> &'static str {
         Slot::Selector => &["app=web", "app=web,tier!=db"],
         Slot::Text | Slot::Pattern => &["timeout", "\"connection refused\""],
         Slot::PlanId => &["7f3a", "deadbeef"],
+        Slot::Image | Slot::MarkedImage => &["todo-web:v2", "registry.example:5000/shop/web:1.2"],
+        Slot::Tag => &["1.28", "v2"],
+        Slot::Port => &["30000", "8080"],
+        Slot::Ports => &["3000", "8000 and 9090"],
+        Slot::Quantity => &["250m", "512Mi", "2Gi"],
+        Slot::Percentage => &["70%", "80 percent"],
+        Slot::Pairs => &["MODE=prod", "A=1, B=2 and C=3"],
+        Slot::SecretRef => &["app-secrets"],
+        Slot::ConfigRef => &["app-config"],
+        Slot::Probe => &["/ready", "http:/health:8000", "tcp:5432"],
+        Slot::Storage => &["5Gi at /data", "1Gi of storage mounted at /var/lib/x"],
+        Slot::UrlPath => &["/", "/api/v1"],
+        Slot::Host => &["shop.example.com"],
+        Slot::Names => &["DEBUG", "A and B"],
+        Slot::NamespaceList => &["dev", "dev and staging"],
+        Slot::TargetWorkload => &["deployment/web"],
+        Slot::ServicePort => &["web-v2", "backend:8000"],
+        Slot::Label => &["nightly", "X-Beta"],
+        Slot::Field => &["deployment", "deployment.spec.strategy"],
+        Slot::Verb => &["delete", "create"],
+        Slot::Account => &["builder"],
+        Slot::File => &["k8s/app.yaml", "./charts/todo", "\"my folder\""],
     };
     some[random.below(some.len())]
 }
@@ -41,12 +63,13 @@ fn wording<'a>(node: &'a Node, random: &mut Random, out: &mut Vec<String>, slots
     match node {
         Node::Seq(items) => items.iter().for_each(|item| wording(item, random, out, slots)),
         Node::Alt(options) => wording(&options[random.below(options.len())], random, out, slots),
+        Node::Many(inner) => (0..random.below(4)).for_each(|_| wording(inner, random, out, slots)),
         Node::Word(word) => out.push(word.clone()),
         Node::Slot { arg, slot } => {
             slots.push(arg);
             out.push(sample(*slot, random).to_owned());
         }
-        Node::Set { .. } => {}
+        Node::Set { arg, .. } => slots.push(arg),
     }
 }
 

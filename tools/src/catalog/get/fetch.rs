@@ -4,6 +4,7 @@ use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
 use super::rows::{Row, projected_row, rows_of};
+use super::selector::Selector;
 use super::{Get, Only, Output, images, must_exist, state};
 use crate::cluster::Cluster;
 use crate::cluster::read::{Listed, Listing, encode};
@@ -54,6 +55,7 @@ impl Found {
 pub(super) struct Fetch<'a> {
     pub cluster: &'a Cluster,
     pub query: &'a Get,
+    pub chosen: Selector,
     /// `None`: every namespace.
     pub namespace: Option<&'a str>,
     pub now: jiff::Timestamp,
@@ -80,17 +82,15 @@ impl Fetch<'_> {
             (Err(ToolError::Api { status: 410, .. }), _) => {
                 Err(ToolError::Invalid("this page handle is too old: ask again without `page`".into()))
             }
+            (Err(ToolError::Api { status: 400, message }), _) if self.query.page.is_some() => {
+                Err(ToolError::Invalid(format!("this page handle is not one of this list: {message}")))
+            }
             (found, _) => found,
         }
     }
 
     fn fields(&self) -> &[String] {
         self.query.fields.as_deref().unwrap_or(&[])
-    }
-
-    /// The name as a field selector, where one name may stand in several namespaces.
-    fn named(&self) -> Option<String> {
-        self.query.name.as_ref().map(|n| format!("metadata.name={n}"))
     }
 
     async fn table(&self, kind: &ApiKind) -> Result<Found, ToolError> {
@@ -103,8 +103,8 @@ impl Fetch<'_> {
             let page = if only { PAGE } else { limit };
             let mut path = format!("{}?limit={page}", kind.collection(self.namespace));
             for (key, value) in [
-                ("labelSelector", &self.query.selector),
-                ("fieldSelector", &self.named()),
+                ("labelSelector", &self.chosen.labels),
+                ("fieldSelector", &self.chosen.fields),
                 ("continue", &next),
             ] {
                 if let Some(value) = value {
@@ -162,8 +162,12 @@ impl Fetch<'_> {
                 kind.collection(self.namespace),
                 encode(&next)
             );
-            if let Some(selector) = &self.query.selector {
-                path.push_str(&format!("&labelSelector={}", encode(selector)));
+            for (key, value) in
+                [("labelSelector", &self.chosen.labels), ("fieldSelector", &self.chosen.fields)]
+            {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{key}={}", encode(value)));
+                }
             }
             let answer = self.cluster.get_as(&path, TABLE).await?;
             count += items(&answer, "/rows").len() + items(&answer, "/items").len();
@@ -175,13 +179,18 @@ impl Fetch<'_> {
         Ok(None)
     }
 
-    async fn list(&self, kind: &ApiKind, limit: usize) -> Result<Listed, ToolError> {
+    async fn list(
+        &self,
+        kind: &ApiKind,
+        limit: usize,
+        keep: Option<fn(&Value) -> Value>,
+    ) -> Result<Listed, ToolError> {
         let what = Listing {
-            labels: self.query.selector.clone(),
-            fields: self.named(),
+            labels: self.chosen.labels.clone(),
+            fields: self.chosen.fields.clone(),
             limit: Some(limit),
             page: self.query.page.clone(),
-            ..Listing::default()
+            keep,
         };
         let mut listed = self.cluster.list(kind, self.namespace, &what).await?;
         // Items of a list do not say their kind, and redaction looks at it.
@@ -199,7 +208,7 @@ impl Fetch<'_> {
     /// Whole objects, as asked for. Which are not ready is told by their rows; those are then read one by one.
     async fn whole(&self, kind: &ApiKind) -> Result<Listed, ToolError> {
         if self.query.only.is_none() {
-            return self.list(kind, self.query.limit()).await;
+            return self.list(kind, self.query.limit(), None).await;
         }
         let found = self.table(kind).await?;
         let What::Rows { rows, .. } = &found.what else { return Ok(Listed::default()) };
@@ -231,7 +240,7 @@ impl Fetch<'_> {
     }
 
     async fn images(&self, kind: &ApiKind) -> Result<Found, ToolError> {
-        let listed = self.list(kind, MOST_SEEN).await?;
+        let listed = self.list(kind, MOST_SEEN, Some(images::what_it_takes)).await?;
         let what = What::Images(images::of(&kind.singular, &listed.items));
         Ok(self.found(kind, &listed, what))
     }
@@ -259,7 +268,8 @@ impl Fetch<'_> {
         }
         let mut similar = Vec::new();
         if namespace.is_some() {
-            let what = Listing { fields: self.named(), limit: Some(3), ..Listing::default() };
+            let fields = Some(format!("metadata.name={name}"));
+            let what = Listing { fields, limit: Some(3), ..Listing::default() };
             if let Ok(elsewhere) = self.cluster.list(kind, None, &what).await {
                 let places = elsewhere.items.iter().map(|l| sanitize::line(text(l, "/metadata/namespace")));
                 similar.extend(places.map(|n| format!("{}/{name} in {n}", kind.singular)));

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::object::{items, number, text};
+use crate::object::{controller_of_pod, items, number, text};
 
 /// By image: how many pods have it, and what uses it.
 pub(super) type Images = BTreeMap<String, Use>;
@@ -16,16 +16,17 @@ pub(super) struct Use {
     pub by: BTreeSet<String>,
 }
 
+/// Where the pod spec stands in an object.
+const SPECS: [&str; 3] = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
+
 /// The images of objects of one kind: pods, or what has a pod template.
 pub(super) fn of(kind: &str, objects: &[Value]) -> Images {
     let mut images = Images::new();
     for object in objects {
-        let spec = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"]
-            .iter()
-            .find_map(|p| object.pointer(p).filter(|s| s.get("containers").is_some()));
+        let spec = SPECS.iter().find_map(|p| object.pointer(p).filter(|s| s.get("containers").is_some()));
         let Some(spec) = spec else { continue };
         let (pods, user) = match kind {
-            "pod" => (1, user_of_pod(object)),
+            "pod" => (1, controller_of_pod(object)),
             _ => (pods_of(object), format!("{kind}/{}", text(object, "/metadata/name"))),
         };
         let own: BTreeSet<&str> = ["/containers", "/initContainers"]
@@ -43,26 +44,30 @@ pub(super) fn of(kind: &str, objects: &[Value]) -> Images {
     images
 }
 
+/// The part of an object that [`of`] looks at: there may be thousands.
+pub(super) fn what_it_takes(object: &Value) -> Value {
+    let mut out = json!({"metadata": {
+        "name": text(object, "/metadata/name"),
+        "labels": object.pointer("/metadata/labels"),
+        "ownerReferences": object.pointer("/metadata/ownerReferences"),
+    }, "status": object.get("status").map(|s| {
+        json!({"replicas": s.get("replicas"), "currentNumberScheduled": s.get("currentNumberScheduled"), "active": s.get("active")})
+    })});
+    let images = |at: &str| -> Vec<Value> {
+        items(object, at).iter().map(|c| json!({"image": text(c, "/image")})).collect()
+    };
+    if let Some(spec) = SPECS.iter().find(|s| object.pointer(&format!("{s}/containers")).is_some()) {
+        let (main, init) = (format!("{spec}/containers"), format!("{spec}/initContainers"));
+        out["spec"] = json!({"containers": images(&main), "initContainers": images(&init)});
+    }
+    out
+}
+
 fn pods_of(object: &Value) -> i64 {
     ["/status/replicas", "/status/currentNumberScheduled", "/status/active"]
         .iter()
         .find_map(|p| number(object, p))
         .unwrap_or(0)
-}
-
-/// The controller of a pod; of a ReplicaSet's pod, the Deployment, whose name is the ReplicaSet's without its hash.
-fn user_of_pod(pod: &Value) -> String {
-    let Some(owner) =
-        items(pod, "/metadata/ownerReferences").iter().find(|o| o.get("controller") == Some(&true.into()))
-    else {
-        return format!("pod/{}", text(pod, "/metadata/name"));
-    };
-    let (kind, name) = (text(owner, "/kind").to_lowercase(), text(owner, "/name"));
-    let hash = text(pod, "/metadata/labels/pod-template-hash");
-    match name.strip_suffix(hash).and_then(|n| n.strip_suffix('-')) {
-        Some(deployment) if kind == "replicaset" && !hash.is_empty() => format!("deployment/{deployment}"),
-        _ => format!("{kind}/{name}"),
-    }
 }
 
 #[cfg(test)]
@@ -78,7 +83,7 @@ mod tests {
             "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d9f", "controller": true}]},
             "spec": {"containers": [{"image": "web:2"}, {"image": "web:2"}], "initContainers": [{"image": "init:1"}]}})
         };
-        let images = of("pod", &[pod("web-7d9f-a"), pod("web-7d9f-b")]);
+        let images = of("pod", &[pod("web-7d9f-a"), what_it_takes(&pod("web-7d9f-b"))]);
         assert_eq!(images["web:2"].pods, 2);
         assert_eq!(images["web:2"].by.iter().collect::<Vec<_>>(), ["deployment/web"]);
         assert_eq!(images["init:1"].pods, 2);
@@ -91,9 +96,10 @@ mod tests {
             json!({"metadata": {"name": "idle"}, "spec": {"template": {"spec": {"containers": [{"image": "web:2"}]}}}, "status": {}}),
         ];
         let images = of("deployment", &objects);
+        assert_eq!(of("deployment", &objects.clone().map(|o| what_it_takes(&o))), images);
         assert_eq!(images["web:2"].pods, 3);
         assert_eq!(images["web:2"].by.len(), 2);
         let cron = json!({"metadata": {"name": "c"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"image": "j:1"}]}}}}}});
-        assert_eq!(of("cronjob", &[cron])["j:1"].pods, 0);
+        assert_eq!(of("cronjob", &[what_it_takes(&cron)])["j:1"].pods, 0);
     }
 }

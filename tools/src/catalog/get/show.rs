@@ -118,7 +118,7 @@ fn count(kind: &ApiKind, n: usize) -> String {
 fn more(found: &Found, shown: usize) -> String {
     let left = found.total.map(|t| t.saturating_sub(shown));
     let how = match &found.next {
-        Some(page) => format!("narrow with name, selector or only; next page: {page}"),
+        Some(page) => format!("narrow with name, selector or only; next page: {}", sanitize::line(page)),
         None => "narrow with name, selector or namespace".into(),
     };
     match left {

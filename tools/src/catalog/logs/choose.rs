@@ -1,6 +1,6 @@
 //! Which pods and which container are worth reading, told from their status (pure).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::object::{items, number, text};
 use crate::sanitize;
@@ -74,12 +74,68 @@ fn trouble(status: &Value) -> Option<(u8, String)> {
     None
 }
 
-/// The container to read: the one named, else the one in the worst trouble, else the pod's own default, the one named
-/// like the workload, or the first.
+/// That a container died and is well again: how often, and how the last time.
+fn restarted(status: &Value) -> Option<(i64, String)> {
+    let times = number(status, "/restartCount").filter(|n| *n > 0)?;
+    let code = number(status, "/lastState/terminated/exitCode")?;
+    let how = match text(status, "/lastState/terminated/reason") {
+        "" | "Error" | "Completed" => format!("exited with {code}"),
+        reason => format!("{}, exit code {code}", sanitize::line(reason)),
+    };
+    let times_said = if times == 1 { "once".into() } else { format!("{times} times") };
+    Some((times, format!("it restarted {times_said}, last {how}")))
+}
+
+/// Containers that serve another one in their pod, as their injectors and charts name them.
+const SIDECARS: [&str; 30] = [
+    "aws-xray-daemon",
+    "cloud-sql-proxy",
+    "cloudsql-proxy",
+    "config-reloader",
+    "consul-dataplane",
+    "daprd",
+    "datadog-agent",
+    "envoy",
+    "filebeat",
+    "fluent-bit",
+    "fluentbit",
+    "fluentd",
+    "gce-proxy",
+    "istio-proxy",
+    "jaeger-agent",
+    "kube-rbac-proxy",
+    "kuma-sidecar",
+    "linkerd-proxy",
+    "logrotate",
+    "nginx-exporter",
+    "oauth2-proxy",
+    "opentelemetry-collector",
+    "otc-container",
+    "otel-collector",
+    "promtail",
+    "queue-proxy",
+    "tailscale",
+    "vault-agent",
+    "vector",
+    "xray-daemon",
+];
+
+fn is_sidecar(container: &str) -> bool {
+    SIDECARS.contains(&container)
+        || ["-exporter", "-sidecar", "-reloader"].iter().any(|end| container.ends_with(end))
+}
+
+/// The container to read: the one named; else by evidence, the one in the worst trouble, or the one that restarted; else
+/// the one that the pod is there for. For the run before a restart, one that had such a run.
 ///
 /// # Errors
 /// When there is none of that name: a sentence with those there are.
-pub(super) fn container(pod: &Value, named: Option<&str>, workload: &str) -> Result<Choice, String> {
+pub(super) fn container(
+    pod: &Value,
+    named: Option<&str>,
+    workload: &str,
+    previous: bool,
+) -> Result<Choice, String> {
     let name = |c: &Value| text(c, "/name").to_string();
     let main: Vec<String> = items(pod, "/spec/containers").iter().map(name).collect();
     let init: Vec<String> = items(pod, "/spec/initContainers").iter().map(name).collect();
@@ -94,26 +150,87 @@ pub(super) fn container(pod: &Value, named: Option<&str>, workload: &str) -> Res
     if main.len() == 1 && init.is_empty() {
         return Ok(Choice { container: main[0].clone(), because: String::new() });
     }
-    // An init container that still runs or failed is what the pod waits for; one that is done says nothing.
-    let worst = statuses(pod)
-        .filter(|(init, s)| !init || s.pointer("/state/terminated/exitCode") != Some(&0.into()))
-        .filter_map(|(_, s)| Some((trouble(s)?, name(s))))
-        .max_by(|a, b| a.0.0.cmp(&b.0.0).then(std::cmp::Ordering::Greater));
-    if let Some(((_, because), container)) = worst {
+    if let Some((container, because)) = evidence(pod, previous) {
         return Ok(Choice { container, because });
     }
     let of = main.len() + init.len();
     let usual = text(pod, "/metadata/annotations/kubectl.kubernetes.io~1default-container");
+    let own: Vec<&String> = main.iter().filter(|c| !is_sidecar(c)).collect();
+    let like = |c: &String| workload.split('-').any(|w| w == c);
     let (container, because) = if let Some(found) = main.iter().find(|c| *c == usual) {
         (found, "the pod's default".to_string())
     } else if let Some(found) = main.iter().find(|c| workload == *c) {
         (found, "named like the workload".to_string())
-    } else if let Some(found) = main.iter().find(|c| workload.split('-').any(|w| w == c.as_str())) {
+    } else if let ([only], true) = (own.as_slice(), main.len() > 1) {
+        let beside: Vec<String> = main.iter().filter(|c| c != only).map(|c| sanitize::line(c)).collect();
+        let beside = match beside.as_slice() {
+            [one] => format!("{one} is a sidecar"),
+            several => format!("{} are sidecars", several.join(", ")),
+        };
+        (*only, beside)
+    } else if let Some(found) = main.iter().find(|c| like(c)) {
         (found, "named like the workload".to_string())
+    } else if let Some(found) = own.first().filter(|c| main.first() != Some(**c)) {
+        (*found, "the first that is no sidecar".to_string())
     } else {
         (main.first().ok_or("the pod has no containers")?, format!("the first of {of}"))
     };
     Ok(Choice { container: container.clone(), because: if of > 1 { because } else { String::new() } })
+}
+
+/// The container that went wrong, and how: the worse the sooner, and of equals one that is no sidecar, then the first.
+fn evidence(pod: &Value, previous: bool) -> Option<(String, String)> {
+    let rank = |init: bool, status: &Value| -> Option<(u8, i64, String)> {
+        if previous && status.pointer("/lastState/terminated").is_none() {
+            return None;
+        }
+        // An init container that still runs or failed is what the pod waits for; one that is done says nothing.
+        let is_done = init && status.pointer("/state/terminated/exitCode") == Some(&0.into());
+        match (trouble(status).filter(|_| !is_done), restarted(status)) {
+            (Some((level, how)), _) if level > 1 => Some((level, 0, how)),
+            // That it died before says more than that it is not ready yet.
+            (_, Some((times, how))) => Some((1, times, how)),
+            (Some((_, how)), None) => Some((0, 0, how)),
+            (None, None) => None,
+        }
+    };
+    let mut best: Option<((u8, bool, i64), String, String)> = None;
+    for (init, status) in statuses(pod) {
+        let name = text(status, "/name");
+        if let Some((level, times, how)) = rank(init, status) {
+            let key = (level, !is_sidecar(name), times);
+            if best.as_ref().is_none_or(|(other, ..)| key > *other) {
+                best = Some((key, name.to_string(), how));
+            }
+        }
+    }
+    best.map(|(_, name, how)| (name, how))
+}
+
+/// The part of a pod that is looked at here and by `logs`: there may be thousands.
+pub(super) fn what_it_takes(pod: &Value) -> Value {
+    let names = |at: &str| -> Vec<Value> {
+        items(pod, at).iter().map(|c| json!({"name": text(c, "/name")})).collect()
+    };
+    let usual = "kubectl.kubernetes.io/default-container";
+    json!({
+        "metadata": {
+            "name": text(pod, "/metadata/name"),
+            "generateName": text(pod, "/metadata/generateName"),
+            "creationTimestamp": text(pod, "/metadata/creationTimestamp"),
+            "annotations": {usual: pod.pointer("/metadata/annotations").and_then(|a| a.get(usual))},
+        },
+        "spec": {"containers": names("/spec/containers"), "initContainers": names("/spec/initContainers")},
+        "status": pod.get("status"),
+    })
+}
+
+/// What a pod is called in front of its lines: the part that its controller added, when that says enough.
+pub(super) fn short_name(pod: &Value) -> String {
+    let name = text(pod, "/metadata/name");
+    let short = name.strip_prefix(text(pod, "/metadata/generateName")).unwrap_or(name);
+    let says_enough = short.len() >= 4 && !short.bytes().all(|b| b.is_ascii_digit());
+    if says_enough { short } else { name }.to_string()
 }
 
 /// Why a container has not said anything: what it waits for, in the words of its pod.
@@ -136,8 +253,6 @@ pub(super) fn waiting(pod: &Value, container: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn pod(statuses: Value) -> Value {
@@ -151,30 +266,30 @@ mod tests {
             {"name": "proxy", "ready": false, "state": {"running": {}}},
             {"name": "web", "ready": false, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}},
         ]));
-        let choice = container(&crashed, None, "other").unwrap();
+        let choice = container(&crashed, None, "other", false).unwrap();
         assert_eq!(choice.container, "web");
         assert_eq!(choice.because, "it is in CrashLoopBackOff, last exited with 1");
         let unready = pod(
             json!([{"name": "proxy", "ready": true, "state": {"running": {}}}, {"name": "web", "ready": false, "state": {"running": {}}}]),
         );
-        assert_eq!(container(&unready, None, "x").unwrap().because, "it is not ready");
+        assert_eq!(container(&unready, None, "x", false).unwrap().because, "it is not ready");
         let equal = pod(
             json!([{"name": "proxy", "ready": false, "state": {"running": {}}}, {"name": "web", "ready": false, "state": {"running": {}}}]),
         );
-        assert_eq!(container(&equal, None, "x").unwrap().container, "proxy", "the first of equals");
+        assert_eq!(container(&equal, None, "x", false).unwrap().container, "proxy", "the first of equals");
     }
 
     #[test]
     fn without_trouble_the_likely_one() {
         let well = pod(json!([]));
-        assert_eq!(container(&well, None, "web").unwrap().because, "named like the workload");
-        assert_eq!(container(&well, None, "shop").unwrap().because, "the first of 2");
-        assert_eq!(container(&well, Some("proxy"), "web").unwrap().container, "proxy");
-        let error = container(&well, Some("db"), "web").unwrap_err();
+        assert_eq!(container(&well, None, "web", false).unwrap().because, "named like the workload");
+        assert_eq!(container(&well, None, "shop", false).unwrap().because, "the first of 2");
+        assert_eq!(container(&well, Some("proxy"), "web", false).unwrap().container, "proxy");
+        let error = container(&well, Some("db"), "web", false).unwrap_err();
         assert_eq!(error, "pod/web-1 has no container `db`; it has proxy, web");
         let mut usual = well.clone();
         usual["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/default-container": "proxy"});
-        assert_eq!(container(&usual, None, "web").unwrap().container, "proxy");
+        assert_eq!(container(&usual, None, "web", false).unwrap().container, "proxy");
     }
 
     #[test]
@@ -186,7 +301,7 @@ mod tests {
         pod["status"]["initContainerStatuses"] =
             json!([{"name": "migrate", "ready": false, "state": {"terminated": {"exitCode": 2}}}]);
         assert_eq!(
-            container(&pod, None, "web").unwrap(),
+            container(&pod, None, "web", false).unwrap(),
             Choice { container: "migrate".into(), because: "it exited with 2".into() }
         );
         assert_eq!(waiting(&pod, "web").unwrap(), "container web is waiting: PodInitializing");
@@ -209,5 +324,52 @@ mod tests {
         );
         let names: Vec<&str> = chosen.iter().map(|p| text(p, "/metadata/name")).collect();
         assert_eq!((names, left_out), (vec!["bad", "new"], 2));
+    }
+
+    #[test]
+    fn a_restart_is_evidence_and_a_sidecar_is_not_meant() {
+        let pod = |names: [&str; 2], statuses: Value| json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": names[0]}, {"name": names[1]}]}, "status": {"containerStatuses": statuses}});
+        let chosen = |pod: &Value, previous| container(pod, None, "shop", previous).unwrap();
+        let well =
+            |name: &str| json!({"name": name, "ready": true, "restartCount": 0, "state": {"running": {}}});
+        let died = |name: &str, times: i64| {
+            json!({"name": name, "ready": true, "restartCount": times, "state": {"running": {}},
+            "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}})
+        };
+        let choice = chosen(&pod(["web", "cron"], json!([well("web"), died("cron", 3)])), false);
+        assert_eq!(choice.container, "cron");
+        assert_eq!(choice.because, "it restarted 3 times, last OOMKilled, exit code 137");
+        let both = pod(["istio-proxy", "web"], json!([died("istio-proxy", 9), died("web", 1)]));
+        assert_eq!(chosen(&both, false).container, "web", "of equals the one that is no sidecar");
+        let starting = json!({"name": "web", "ready": false, "state": {"running": {}}});
+        let one = pod(["web", "cron"], json!([starting, died("cron", 1)]));
+        assert_eq!(chosen(&one, true).container, "cron", "only it has an earlier run");
+
+        let calm = chosen(&pod(["istio-proxy", "web"], json!([well("istio-proxy"), well("web")])), false);
+        assert_eq!((calm.container.as_str(), calm.because.as_str()), ("web", "istio-proxy is a sidecar"));
+        let none = pod(["envoy", "fluentd"], json!([]));
+        assert_eq!(chosen(&none, false).container, "envoy", "where all are sidecars, the first");
+    }
+
+    #[test]
+    fn pods_have_short_names_that_can_be_told_apart() {
+        let named = |name: &str, generate: &str| {
+            short_name(&json!({"metadata": {"name": name, "generateName": generate}}))
+        };
+        assert_eq!(named("web-7d9f-x2x9k", "web-7d9f-"), "x2x9k");
+        assert_eq!(named("db-0", "db-"), "db-0");
+        assert_eq!(named("bare", ""), "bare");
+    }
+
+    #[test]
+    fn nothing_is_lost_that_the_choice_needs() {
+        let mut pod = pod(json!([{"name": "web", "ready": false, "state": {"terminated": {"exitCode": 2}}}]));
+        pod["metadata"]["annotations"] =
+            json!({"kubectl.kubernetes.io/default-container": "proxy", "big": "x"});
+        let kept = what_it_takes(&pod);
+        assert_eq!(container(&kept, None, "x", false), container(&pod, None, "x", false));
+        pod["status"] = json!({});
+        assert_eq!(container(&what_it_takes(&pod), None, "x", false).unwrap().container, "proxy");
+        assert!(!kept.to_string().contains("big"));
     }
 }

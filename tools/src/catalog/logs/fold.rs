@@ -1,7 +1,10 @@
 //! Log lines: taken apart, merged by time, repeats folded, cut to size (pure).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
+use super::shape::{shape, untimed};
 use crate::redact;
 use crate::report::bounded;
 use crate::sanitize;
@@ -18,14 +21,20 @@ pub(super) struct Line {
     pub text: String,
 }
 
-/// A line and how often it came in a row.
+/// Lines in a row that say the same, or that are alike.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Folded {
+    /// The first of them.
     pub line: Line,
+    /// The last of them, where they are only alike.
+    pub last: Option<Line>,
     pub times: usize,
-    /// The pods that wrote it, when several did.
+    /// How many pods wrote them.
     pub pods: usize,
 }
+
+/// So many lines that are only alike are folded: of fewer, each may matter.
+const ALIKE: usize = 4;
 
 /// The last lines of a log, each with the time that the node put in front of it.
 pub(super) fn lines(log: &str, pod: &str, most: usize) -> Vec<Line> {
@@ -83,8 +92,8 @@ pub(super) fn span(lines: &[Line]) -> String {
     format!(" from {} to {} UTC", first.strftime(day), last.strftime(day))
 }
 
-/// All lines in the order of time, with lines that say the same in a row folded into one. A line without a time stays
-/// behind the one that it came after.
+/// All lines in the order of time. Lines in a row that say the same are folded into one, and many that differ in
+/// numbers alone into the first and the last. A line without a time stays behind the one that it came after.
 pub(super) fn merge(lines: Vec<Line>) -> Vec<Folded> {
     let mut keyed = Vec::with_capacity(lines.len());
     let mut last: (String, Timestamp) = (String::new(), Timestamp::MIN);
@@ -96,61 +105,68 @@ pub(super) fn merge(lines: Vec<Line>) -> Vec<Folded> {
         keyed.push((last.1, line));
     }
     keyed.sort_by_key(|(time, _)| *time);
-    let mut folded: Vec<Folded> = Vec::new();
-    let mut writers: Vec<String> = Vec::new();
-    for (_, line) in keyed {
-        match folded.last_mut().filter(|f| said(&f.line.text) == said(&line.text)) {
-            Some(same) => {
-                same.times += 1;
-                if !writers.contains(&line.pod) {
-                    writers.push(line.pod);
-                    same.pods += 1;
-                }
-            }
-            None => {
-                writers = vec![line.pod.clone()];
-                folded.push(Folded { line, times: 1, pods: 1 });
-            }
+    let sorted: Vec<Line> = keyed.into_iter().map(|(_, line)| line).collect();
+    let mut folded = Vec::new();
+    for run in runs(&sorted, shape) {
+        let same: Vec<&[Line]> = runs(run, untimed).collect();
+        if run.len() >= ALIKE && same.len() > 1 {
+            folded.push(one(run, run.last().cloned()));
+        } else {
+            folded.extend(same.into_iter().map(|lines| one(lines, None)));
         }
     }
     folded
 }
 
-/// What a line says, without the time that the program itself put in front.
-fn said(text: &str) -> &str {
-    let mut rest = text.trim();
-    while let Some((word, after)) = rest.split_once(' ') {
-        let bare = word.trim_matches(['[', ']', '(', ')', ',']);
-        let digits = bare.bytes().filter(u8::is_ascii_digit).count();
-        let is_time = digits >= 4
-            && bare.contains([':', '-', '/'])
-            && bare.bytes().all(|b| b.is_ascii_digit() || b":-./,+TZI".contains(&b));
-        if !is_time {
-            break;
-        }
-        rest = after.trim_start();
-    }
-    rest
+/// The longest stretches of lines whose texts come to the same.
+fn runs(lines: &[Line], of: fn(&str) -> String) -> impl Iterator<Item = &[Line]> {
+    let keys: Vec<String> = lines.iter().map(|l| of(&l.text)).collect();
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let key = keys.get(start)?;
+        let length = keys[start..].iter().take_while(|k| *k == key).count();
+        start += length;
+        lines.get(start - length..start)
+    })
 }
 
-/// The lines as they are shown, the newest that fit, and how many older ones do not.
-pub(super) fn shown(folded: &[Folded], several: bool, most_bytes: usize) -> (Vec<String>, usize) {
+fn one(lines: &[Line], last: Option<Line>) -> Folded {
+    let pods: BTreeSet<&str> = lines.iter().map(|l| l.pod.as_str()).collect();
+    Folded { line: lines[0].clone(), last, times: lines.len(), pods: pods.len() }
+}
+
+/// The lines as they are shown, the newest that fit, and how many older ones do not. `name` is how a pod is called in
+/// front of its lines; empty when there is but one.
+pub(super) fn shown(
+    folded: &[Folded],
+    name: impl Fn(&str) -> String,
+    most_bytes: usize,
+) -> (Vec<String>, usize) {
     let mut out: Vec<String> = Vec::new();
     let (mut bytes, mut kept) = (0, 0);
+    let written = |line: &Line| match name(&line.pod) {
+        name if name.is_empty() => line.text.clone(),
+        name => format!("[{}] {}", sanitize::line(&name), line.text),
+    };
     for one in folded.iter().rev() {
-        let prefix = if several { format!("[{}] ", sanitize::line(&one.line.pod)) } else { String::new() };
-        let text = format!("{prefix}{}", one.line.text);
-        bytes += text.len() + 1;
+        let first = written(&one.line);
+        let last = one.last.as_ref().map(written);
+        bytes += first.len() + 1 + last.as_ref().map_or(0, |l| l.len() + 1);
         if bytes > most_bytes {
             break;
         }
         kept += 1;
-        if one.times > 1 {
-            let pods = if one.pods > 1 { format!(", by {} pods", one.pods) } else { String::new() };
-            let again = if one.times == 2 { "once".into() } else { format!("{} times", one.times - 1) };
-            out.push(format!("... repeated {again} more{pods}"));
+        let pods = if one.pods > 1 { format!(", by {} pods", one.pods) } else { String::new() };
+        match last {
+            Some(last) => {
+                out.push(last);
+                out.push(format!("... {} more like these{pods}", one.times - 2));
+            }
+            None if one.times == 2 => out.push(format!("... repeated once more{pods}")),
+            None if one.times > 2 => out.push(format!("... repeated {} times more{pods}", one.times - 1)),
+            None => {}
         }
-        out.push(text);
+        out.push(first);
     }
     out.reverse();
     (out, folded[..folded.len() - kept].iter().map(|f| f.times).sum())
@@ -197,7 +213,7 @@ mod tests {
         ));
         assert_eq!(span(&all), " from 04:00:00 to 04:00:04 UTC");
         let folded = merge(all);
-        let (shown, cut) = shown(&folded, true, 1000);
+        let (shown, cut) = shown(&folded, str::to_string, 1000);
         assert_eq!(
             shown,
             ["[p1] a", "[p1]   trace", "[p2] 2026/11/21 04:00:02 down", "... repeated once more", "[p1] b"]
@@ -206,10 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_differ_in_numbers_alone_become_two() {
+        let log: String =
+            (1..=20).map(|i| format!("2026-11-21T04:00:{i:02}Z done {i} of 20 in {i}ms\n")).collect();
+        let (many, cut) = shown(&merge(lines(&log, "p", 50)), |_| String::new(), 1000);
+        assert_eq!(many, ["done 1 of 20 in 1ms", "... 18 more like these", "done 20 of 20 in 20ms"]);
+        assert_eq!(cut, 0);
+        let few = "a 1\na 2\na 2\nb 1\n";
+        let (few, _) = shown(&merge(lines(few, "p", 50)), |_| String::new(), 1000);
+        assert_eq!(few, ["a 1", "a 2", "... repeated once more", "b 1"]);
+    }
+
+    #[test]
     fn the_newest_lines_stay_when_it_is_too_much() {
-        let log: String = (0..100).map(|i| format!("2026-11-21T04:00:00Z line number {i}\n")).collect();
-        let (shown, cut) = shown(&merge(lines(&log, "p", 500)), false, 160);
-        assert_eq!(shown.last().unwrap(), "line number 99");
+        let word = |i: usize| format!("{}{}", ["red", "green", "blue"][i % 3], "x".repeat(i / 3));
+        let log: String = (0..100).map(|i| format!("2026-11-21T04:00:00Z line {}\n", word(i))).collect();
+        let (shown, cut) = shown(&merge(lines(&log, "p", 500)), |_| String::new(), 160);
+        assert_eq!(shown.last().unwrap(), &format!("line {}", word(99)));
         assert_eq!(shown.len() + cut, 100);
         assert!(shown.len() < 15);
     }

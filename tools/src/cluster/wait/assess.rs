@@ -82,7 +82,7 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// What a pod that is not ready does, in a word or two.
-fn doing(pod: &Value) -> String {
+pub(super) fn doing(pod: &Value) -> String {
     if pod.pointer("/metadata/deletionTimestamp").is_some() {
         return "stopping".into();
     }
@@ -153,7 +153,7 @@ fn stuck(live: &Value, pods: &[Value]) -> Option<State> {
     })
 }
 
-fn refusal_cause(message: &str) -> String {
+pub(super) fn refusal_cause(message: &str) -> String {
     if message.contains("exceeded quota") {
         "new pods are refused: the namespace's quota is used up".into()
     } else {
@@ -161,7 +161,7 @@ fn refusal_cause(message: &str) -> String {
     }
 }
 
-fn pod_trouble(pod: &Value) -> Option<State> {
+pub(super) fn pod_trouble(pod: &Value) -> Option<State> {
     let name = text(pod, "/metadata/name");
     for container in containers(pod) {
         let reason = text(container, "/state/waiting/reason");
@@ -197,6 +197,20 @@ fn pod_trouble(pod: &Value) -> Option<State> {
         cause: "no node takes the new pods".into(),
         evidence: vec![format!("pod/{name}: {}", sanitize::line(text(pending, "/message")))],
         crashed: None,
+    })
+}
+
+/// How the container that ended a pod ended.
+pub(super) fn crash(pod: &Value) -> Option<String> {
+    containers(pod).find_map(|container| {
+        let ended = container.pointer("/state/terminated")?;
+        let code = number(ended, "/exitCode").filter(|code| *code != 0)?;
+        Some(sanitize::line(&format!(
+            "container {} of pod/{} exited with {code} ({})",
+            text(container, "/name"),
+            text(pod, "/metadata/name"),
+            text(ended, "/reason")
+        )))
     })
 }
 
