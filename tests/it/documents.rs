@@ -10,4 +10,3 @@ fn the_reference_of_the_tools_is_current() {
     let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tools.md")).unwrap();
     assert_eq!(kept, made, "run: kai call --list -o markdown > docs/tools.md");
 }
-

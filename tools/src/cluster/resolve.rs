@@ -143,22 +143,23 @@ impl Cluster {
                 similar: nearest(namespace, names.iter().map(String::as_str)),
             };
         }
-        let mut elsewhere = Vec::new();
+        let mut elsewhere: Vec<(f64, String)> = Vec::new();
         for kind in kinds {
             let what = Listing {
                 fields: Some(format!("metadata.name={name}")),
-                limit: Some(20),
+                limit: Some(500),
                 ..Listing::default()
             };
-            if let Ok(listed) = self.list(kind, None, &what).await {
-                elsewhere.extend(
-                    listed
-                        .items
-                        .iter()
-                        .map(|l| format!("{}/{name} in {}", kind.singular, text(l, "/metadata/namespace"))),
-                );
-            }
+            let Ok(listed) = self.list(kind, None, &what).await else { continue };
+            elsewhere.extend(listed.items.iter().map(|l| {
+                let place = text(l, "/metadata/namespace");
+                // Of many namespaces the one that is called most alike is meant most likely.
+                let alike = strsim::normalized_damerau_levenshtein(namespace, place);
+                (alike, format!("{}/{name} in {place}", kind.singular))
+            }));
         }
+        elsewhere.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let elsewhere: Vec<String> = elsewhere.into_iter().take(4).map(|(_, said)| said).collect();
         let names: Vec<&str> = here.iter().map(|(_, l)| text(l, "/metadata/name")).collect();
         let similar = if elsewhere.is_empty() { nearest(name, names.into_iter()) } else { elsewhere };
         ToolError::NotFound {
