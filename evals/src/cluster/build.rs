@@ -108,7 +108,7 @@ impl Tool {
             }
             Tool::Helm => plain("helm", "v3.22.0", "helm.sh/helm/v3/cmd/helm"),
             Tool::Helm4 => plain("helm", "v4.3.1", "helm.sh/helm/v4/cmd/helm"),
-            Tool::Kustomize => plain("kustomize", "v5.8.3", "sigs.k8s.io/kustomize/kustomize/v5"),
+            Tool::Kustomize => plain("kustomize", "v5.8.1", "sigs.k8s.io/kustomize/kustomize/v5"),
             Tool::LocalPathProvisioner => {
                 plain("local-path-provisioner", "v0.0.30", "github.com/rancher/local-path-provisioner")
             }
