@@ -13,6 +13,7 @@ cargo build --workspace --all-targets
 say "the programs of a cluster (from source the first time, about 10 minutes; then cached)"
 "$target"/debug/kai-evals cluster build kube >/dev/null
 "$target"/debug/kai-evals cluster build kwok >/dev/null
+"$target"/debug/kai-evals cluster build helm >/dev/null
 say "unit tests, and tests on the local cluster"
 cargo test --workspace
 if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; }; }; then
@@ -20,7 +21,7 @@ if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(unam
     say "tests on kind, with real kubelets"
     KAI_TEST_KIND=1 cargo test -p kai-evals --test kind -- --nocapture
     say "kai on kind"
-    KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- rollouts real undo approval::zero preview --test-threads 3
+    KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- rollouts real undo approval::zero preview seeds --test-threads 3
   fi
 else
   say "kind: left out, because there is no Docker daemon and this is not root on Linux"

@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use kai_tools::catalog;
 use kai_tools::cluster::wait::Stop;
+use kai_tools::policy::Policy;
 use kai_tools::store::{SavedPlan, VERSION};
 use serde_json::{Value, json};
 
@@ -22,9 +23,8 @@ use crate::settings::{Output, Settings};
 use crate::terminal::Terminal;
 
 /// The catalogue as a model is told of it.
-pub fn tool_specs() -> Vec<ToolSpec> {
-    catalog::TOOLS
-        .iter()
+pub fn tool_specs(policy: &Policy) -> Vec<ToolSpec> {
+    catalog::offered(policy)
         .map(|t| ToolSpec { name: t.name.into(), description: t.description(), schema: t.schema_for_model() })
         .collect()
 }
@@ -156,7 +156,7 @@ async fn think<F: Front>(
 ) -> Result<agent::Turn, AgentError> {
     let stop = hands.bench.stop.clone();
     let system = system(hands.bench);
-    let specs = tool_specs();
+    let specs = tool_specs(&hands.bench.policy);
     let run = agent::run(model, &system, &specs, conversation, Limits::default(), hands, show);
     until_stopped(&stop, run).await.unwrap_or_else(|| Err(AgentError::Fatal("interrupted".into())))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use kai_tools::catalog::{self, Changes};
 use kai_tools::cluster::wait::Stop;
+use kai_tools::policy::Policy;
 use kai_tools::report::Report;
 use kai_tools::review::Answer;
 use kai_tools::store::{SavedPlan, Store, read_plan};
@@ -124,8 +125,8 @@ pub fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
         return ExitStatus::Done;
     }
     if settings.output != Output::Text {
-        let all: Vec<Value> = catalog::TOOLS
-            .iter()
+        // As models and MCP clients are told.
+        let all: Vec<Value> = catalog::offered(&rules(settings))
             .map(|t| json!({"name": t.name, "description": t.description(), "reads": t.effect == Effect::Reads, "schema": t.schema()}))
             .collect();
         terminal.structured(settings.output, &Value::Array(all));
@@ -133,12 +134,21 @@ pub fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
     }
     let mut table = kai_tools::report::Table::new("", &["TOOL", "EFFECT", "WHAT IT DOES"]);
     for tool in catalog::TOOLS {
-        let effect = if tool.effect == Effect::Reads { "reads" } else { "changes" };
+        let effect = match (tool.effect, tool.needs) {
+            (Effect::Reads, _) => "reads",
+            (_, Some(need)) if !rules(settings).allows(need) => "off",
+            _ => "changes",
+        };
         table.push([tool.name, effect, &tool.description()]);
     }
     let report = Report { blocks: vec![kai_tools::report::Block::Table(table)], ..Report::default() };
     terminal.answer(&terminal.render(&report));
     ExitStatus::Done
+}
+
+/// The rules for the context that is named, else the general ones, with what `--allow` adds: no cluster is asked.
+fn rules(settings: &Settings) -> Policy {
+    settings.policy(settings.connect.context.as_deref().unwrap_or_default())
 }
 
 /// `kai call TOOL --describe`.
@@ -365,8 +375,11 @@ fn reference() -> String {
         "# Tools\n\nWhat models, MCP clients and `kai call` can use. Written by `kai call --list -o markdown`.\n",
     );
     for tool in catalog::TOOLS {
-        let effect =
-            if tool.effect == Effect::Reads { "reads" } else { "changes, through preview and approval" };
+        let effect = match (tool.effect, tool.needs) {
+            (Effect::Reads, _) => "reads",
+            (_, Some(_)) => "off unless allowed; through preview and approval",
+            _ => "changes, through preview and approval",
+        };
         out.push_str(&format!("\n## {}\n\n{} ({effect})\n\n", tool.name, tool.description()));
         let schema = tool.schema();
         let required: Vec<&str> =

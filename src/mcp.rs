@@ -14,7 +14,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use kai_tools::ToolError;
 use kai_tools::cluster::wait::Stop;
-use kai_tools::policy::Mode;
+use kai_tools::policy::Policy;
 use kai_tools::review::{Answer, Channel};
 use kai_tools::store::Store;
 use rmcp::model::{
@@ -122,11 +122,11 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tools::list(self.mode())))
+        Ok(ListToolsResult::with_all_items(tools::list(&self.policy())))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools::list(self.mode()).into_iter().find(|t| t.name == name)
+        tools::list(&self.policy()).into_iter().find(|t| t.name == name)
     }
 
     async fn call_tool(
@@ -164,9 +164,9 @@ impl ServerHandler for Server {
 }
 
 impl Server {
-    /// How much may be done without asking, for what is listed; the gate decides for itself.
-    fn mode(&self) -> Mode {
-        connect::policy(&self.settings).map(|p| p.mode).unwrap_or_default()
+    /// The rules, for what is listed; the gate decides for itself.
+    fn policy(&self) -> Policy {
+        connect::policy(&self.settings).unwrap_or_default()
     }
 
     async fn bench(&self, stop: Stop) -> Result<Workbench, Failure> {

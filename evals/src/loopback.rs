@@ -99,6 +99,7 @@ where
             // An error here is the client's hanging up, or ours: both are meant.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
+                .with_upgrades()
                 .await;
         });
     }

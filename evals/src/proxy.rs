@@ -2,7 +2,8 @@
 //!
 //! A client gets a kubeconfig that leads here; the proxy keeps each request, lets a [hook](Proxy::hook)
 //! decide what becomes of it, and forwards it with the credentials of the kubeconfig that it was given.
-//! Answers are streamed, so watches and followed logs work. It answers 501 to exec and port-forward.
+//! Answers are streamed, so watches and followed logs work. Connections that switch protocols (exec, port-forward) are
+//! carried in both directions, and what goes through them is not kept.
 
 mod cli;
 mod forward;

@@ -164,10 +164,7 @@ pub(super) fn applied_status(applied: &Applied) -> ExitStatus {
     if count(StepOutcome::NotDone) > 0 {
         return ExitStatus::Partial;
     }
-    let good = |v: &Option<Verdict>| {
-        matches!(v, Some(Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written))
-    };
-    let verified = applied.steps.iter().all(|s| good(&s.verdict));
+    let verified = applied.steps.iter().all(|s| s.verdict.as_ref().is_some_and(Verdict::is_good));
     if verified { ExitStatus::Done } else { ExitStatus::NotVerified }
 }
 

@@ -120,6 +120,15 @@ fn going_on(applied: &Applied, done: &[&StepResult]) -> Vec<String> {
 fn verdict_sentences(object: &ObjectRef, verdict: Option<&Verdict>) -> Vec<String> {
     match verdict {
         Some(Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written) => Vec::new(),
+        Some(Verdict::Ran { code, output, left }) => {
+            let mut said = output.clone();
+            match code {
+                Some(0) => {}
+                Some(code) => said.push(format!("The command ended with {code}.")),
+                None => said.push(format!("The command was sent; {}.", left.trim_end_matches('.'))),
+            }
+            said
+        }
         Some(Verdict::Failed { ready, desired, cause, evidence }) => {
             let counted = *desired > 0;
             let what = match object.kind.as_str() {
@@ -167,6 +176,10 @@ fn past(title: &str) -> String {
         "Deploy" => "Deployed",
         "Update" => "Updated",
         "Scale" => "Scaled",
+        "Set" => "Set",
+        "Autoscale" => "Autoscaled",
+        "Stop" => "Stopped",
+        "Expose" => "Exposed",
         "Restart" => "Restarted",
         "Roll" => "Rolled",
         "Pause" => "Paused",
@@ -174,6 +187,7 @@ fn past(title: &str) -> String {
         "Take" => "Took",
         "Delete" => "Deleted",
         "Promote" => "Promoted",
+        "Remove" => "Removed",
         "Route" => "Routed",
         "Send" => "Sent",
         "Cordon" => "Cordoned",
@@ -181,6 +195,8 @@ fn past(title: &str) -> String {
         "Drain" => "Drained",
         "Run" => "Ran",
         "Suspend" => "Suspended",
+        "Execute" => "Executed",
+        "Forward" => "Forwarded",
         _ => return format!("Done: {title}."),
     };
     format!("{done} {rest}.")

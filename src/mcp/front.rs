@@ -104,6 +104,7 @@ impl Front for McpFront {
         let text = match event {
             Event::Writing(object) => format!("changing {object}"),
             Event::Written(object) => format!("changed {object}"),
+            Event::Open(object, what) => format!("{object} {what}"),
             Event::Held(object, why) => format!("{object} waits: {why}"),
             Event::Leaving { gone, of, held: 0 } => format!("{gone} of {of} pods gone"),
             Event::Leaving { gone, of, held } => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kai_tools::ToolError;
 use kai_tools::catalog;
-use kai_tools::policy::Mode;
+use kai_tools::policy::{Mode, Policy};
 use kai_tools::tool::Effect;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::Deserialize;
@@ -47,9 +47,10 @@ pub fn plan_id(arguments: Value) -> Result<String, ToolError> {
 
 /// The tools as the protocol tells them. Where nothing may be changed, only those that read are listed; the others are
 /// refused by the gate if they are called all the same.
-pub fn list(mode: Mode) -> Vec<Tool> {
+pub fn list(policy: &Policy) -> Vec<Tool> {
+    let mode = policy.mode;
     let read_only = mode == Mode::ReadOnly;
-    let shown = catalog::TOOLS.iter().filter(|t| !read_only || t.effect == Effect::Reads);
+    let shown = catalog::offered(policy).filter(|t| !read_only || t.effect == Effect::Reads);
     let mut all: Vec<Tool> = shown.map(|tool| listed(tool, mode)).collect();
     if !read_only {
         let about =
@@ -99,7 +100,7 @@ pub fn only_reads(name: &str) -> bool {
 
 /// What to say about a name that is no tool.
 pub fn unknown(name: &str) -> String {
-    let names: Vec<String> = list(Mode::Ask).into_iter().map(|t| t.name.into_owned()).collect();
+    let names: Vec<String> = list(&Policy::default()).into_iter().map(|t| t.name.into_owned()).collect();
     format!("There is no tool `{}`; there are {}.", kai_tools::sanitize::line(name), names.join(", "))
 }
 
@@ -107,29 +108,40 @@ pub fn unknown(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn in_mode(mode: Mode) -> Policy {
+        Policy { mode, ..Policy::default() }
+    }
+
     #[test]
     fn annotations_agree_with_what_the_tools_do() {
-        for tool in list(Mode::Ask) {
+        for tool in list(&in_mode(Mode::Ask)) {
             let about = tool.annotations.clone().unwrap();
             assert_eq!(about.read_only_hint, Some(only_reads(&tool.name)), "{}", tool.name);
             assert_eq!(about.open_world_hint, Some(false));
             assert!(tool.description.as_ref().is_some_and(|d| d.len() > 20 && d.is_ascii()), "{}", tool.name);
             assert_eq!(tool.input_schema["additionalProperties"], json!(false), "{}", tool.name);
         }
-        let apply = list(Mode::Ask).pop().unwrap();
+        let apply = list(&in_mode(Mode::Ask)).pop().unwrap();
         assert!(apply.name == APPLY_PLAN && apply.annotations.unwrap().is_destructive());
     }
 
     #[test]
     fn what_is_read_only_lists_nothing_that_changes() {
-        assert!(!list(Mode::ReadOnly).is_empty());
-        assert!(list(Mode::ReadOnly).iter().all(|t| only_reads(&t.name)));
+        assert!(!list(&in_mode(Mode::ReadOnly)).is_empty());
+        assert!(list(&in_mode(Mode::ReadOnly)).iter().all(|t| only_reads(&t.name)));
+    }
+
+    #[test]
+    fn what_is_off_is_not_spoken_of() {
+        let has = |policy: &Policy| list(policy).iter().any(|t| t.name == "exec");
+        assert!(!has(&in_mode(Mode::Ask)));
+        assert!(has(&Policy { allow_exec: true, ..in_mode(Mode::Ask) }));
     }
 
     #[test]
     fn what_a_tool_says_of_approval_is_true() {
         let scale = |mode| {
-            let tool = list(mode).into_iter().find(|t| t.name == "scale").unwrap();
+            let tool = list(&in_mode(mode)).into_iter().find(|t| t.name == "scale").unwrap();
             tool.description.unwrap().into_owned()
         };
         assert!(scale(Mode::Ask).ends_with(ASKS));

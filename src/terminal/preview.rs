@@ -74,6 +74,7 @@ fn step_text(
             Verb::Create => style.good("+"),
             Verb::Update => style.warn("~"),
             Verb::Delete | Verb::Evict => style.bad("-"),
+            Verb::Enter => style.bad(">"),
         },
         style.bold(&line(&name)),
         " ".repeat(gap),

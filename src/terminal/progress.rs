@@ -33,6 +33,7 @@ impl Progress {
         match event {
             Event::Writing(_) => self.started = Instant::now(),
             Event::Written(_) => {}
+            Event::Open(object, what) => self.open(object, what),
             Event::Held(object, why) => self.held(object, why),
             Event::Leaving { gone, of, held } => self.leaving(*gone, *of, *held),
             Event::Rolling(object, rollout) => self.rolling(object, rollout),
@@ -81,12 +82,17 @@ impl Progress {
             writeln!(std::io::stderr().lock(), " {} {object}  waits: {}", self.style.warn("…"), line(why));
     }
 
+    fn open(&mut self, object: &ObjectRef, what: &str) {
+        self.clear();
+        let _ = writeln!(std::io::stderr().lock(), " {} {object}  {}", self.style.good("↔"), line(what));
+    }
+
     fn settled(&mut self, object: &ObjectRef, verdict: &Verdict) {
         self.clear();
         let sign = match verdict {
-            Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written => self.style.good("✓"),
-            Verdict::NotYet { .. } | Verdict::Unseen { .. } => self.style.warn("…"),
-            Verdict::Failed { .. } | Verdict::Reverted { .. } => self.style.bad("✗"),
+            good if good.is_good() => self.style.good("✓"),
+            Verdict::NotYet { .. } | Verdict::Unseen { .. } | Verdict::Ran { .. } => self.style.warn("…"),
+            _ => self.style.bad("✗"),
         };
         let _ = writeln!(std::io::stderr().lock(), " {sign} {object}  {verdict}");
     }

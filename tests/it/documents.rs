@@ -11,11 +11,3 @@ fn the_reference_of_the_tools_is_current() {
     assert_eq!(kept, made, "run: kai call --list -o markdown > docs/tools.md");
 }
 
-#[test]
-fn the_catalogue_costs_a_model_little() {
-    let kai =
-        Command::new(env!("CARGO_BIN_EXE_kai")).args(["call", "--list", "-o", "json"]).output().unwrap();
-    let bytes = kai.stdout.iter().filter(|b| !b.is_ascii_whitespace()).count();
-    println!("the catalogue: {bytes} bytes, about {} tokens", bytes / 4);
-    assert!(bytes < 12_000, "every byte is paid in each request: {bytes}");
-}

@@ -4,16 +4,20 @@
 
 mod apply;
 mod approval;
+mod checks;
 mod documents;
 mod drain;
 mod faults;
+mod fields;
 mod helm;
 mod operate;
 mod preview;
 mod queries;
 mod real;
 mod rollouts;
+mod routes;
 mod secrets;
+mod seeds;
 mod stale;
 mod support;
 mod tidy;

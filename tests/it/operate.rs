@@ -1,4 +1,5 @@
 //! Deleting, draining, running Jobs: what is said before, what is done, and what comes back.
 
 mod delete;
+mod inside;
 mod job;

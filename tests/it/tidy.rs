@@ -88,6 +88,9 @@ fn one_place_writes_one_prints_one_reads_settings() {
         }
     };
     only("tools/src", "Permit::new(", &["tools/src/cluster/write.rs", "tools/src/cluster/guard.rs"]);
+    only("tools/src", "Permit::stream(", &["tools/src/cluster/stream.rs", "tools/src/cluster/guard.rs"]);
+    only("tools/src", "stream::exec(", &["tools/src/review"]);
+    only("tools/src", "stream::forward(", &["tools/src/review"]);
     only("tools/src", "Licence(", &["tools/src/review"]);
     only("tools/src", "write::send(", &["tools/src/review"]);
     only("tools/src", "println!", &[]);

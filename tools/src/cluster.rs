@@ -3,9 +3,11 @@
 mod connect;
 mod discover;
 mod guard;
+pub(crate) mod inside;
 pub mod pods;
 pub mod read;
 pub mod resolve;
+pub(crate) mod stream;
 pub mod wait;
 pub(crate) mod write;
 

@@ -128,6 +128,7 @@ impl Kept {
         let Some(value) = value else { return Self::Absent };
         let as_text = value.to_string();
         if path.contains("/env/")
+            || (path.ends_with("/env") && value.is_array())
             || path.split(['/', '=', ']']).any(crate::redact::is_secret_name)
             || crate::redact::text(&as_text) != as_text
         {
@@ -348,6 +349,10 @@ mod tests {
                 && kept.is(Some(&json!("anything")))
                 && !kept.is(Some(&json!("other")))
         );
+        let list = json!([{"name": "X", "value": "anything"}]);
+        let first = Kept::of("/spec/template/spec/containers/[name=a]/env", Some(&list));
+        assert!(matches!(first, Kept::Sha256(_)), "the first variables come as one list");
+        assert_eq!(Kept::of("/data/env", Some(&json!("a"))), Kept::Value(json!("a")));
         assert_eq!(Kept::of("/spec/replicas", Some(&json!(3))), Kept::Value(json!(3)));
     }
 }

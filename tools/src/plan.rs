@@ -5,6 +5,7 @@ pub(crate) mod remake;
 
 use serde_json::{Value, json};
 
+use crate::cluster::read::encode;
 use crate::cluster::resolve::Resolved;
 use crate::diff;
 use crate::object::{ApiKind, ObjectRef, number, text};
@@ -70,6 +71,23 @@ pub enum Does {
     Delete,
     /// The pod is asked to leave its node; a disruption budget may say no for now.
     Evict,
+    /// A command runs inside a container of the pod; the object stays what it is.
+    Exec {
+        container: String,
+        command: Vec<String>,
+    },
+    /// Connections to a local port go to a port of the pod, until the person ends it; the object stays what it is.
+    Forward {
+        port: u16,
+        local: u16,
+    },
+}
+
+impl Does {
+    /// Whether it goes into a pod instead of changing an object: there is nothing to dry-run or to compare.
+    pub fn enters(&self) -> bool {
+        matches!(self, Self::Exec { .. } | Self::Forward { .. })
+    }
 }
 
 /// From which other managers a server-side apply takes fields.
@@ -142,6 +160,13 @@ impl Change {
         let Resolved { kind, object, live, .. } = target;
         let undo = UndoBy::Never("an evicted pod does not come back; its owner makes another".into());
         Self::of(kind, object, Does::Evict, live, Value::Null, undo)
+    }
+
+    /// Goes into a pod, and leaves the object as it is.
+    pub fn enter(target: Resolved, does: Does, why_for_ever: &str) -> Self {
+        let Resolved { kind, object, live, .. } = target;
+        let after = live.clone();
+        Self::of(kind, object, does, live, after, UndoBy::Never(why_for_ever.into()))
     }
 
     /// A change with nothing special about it.
@@ -223,6 +248,15 @@ impl Change {
                 }),
                 force: false,
             },
+            Does::Exec { container, command } => {
+                let words: Vec<String> = command.iter().map(|w| format!("command={}", encode(w))).collect();
+                let container = encode(container);
+                enter(format!(
+                    "{path}/exec?container={container}&{}&stdout=true&stderr=true",
+                    words.join("&")
+                ))
+            }
+            Does::Forward { port, .. } => enter(format!("{path}/portforward?ports={port}")),
             _ => patch(path, guarded(diff::merge_patch(&self.live, &self.after))),
         }
     }
@@ -233,6 +267,9 @@ impl Change {
         match self.does {
             Does::Scale { .. } => ("patch", plural, "scale"),
             Does::Evict => ("create", plural, "eviction"),
+            // A WebSocket is opened with a GET, and that is what the API server asks its rules about.
+            Does::Exec { .. } => ("get", plural, "exec"),
+            Does::Forward { .. } => ("get", plural, "portforward"),
             Does::Delete => ("delete", plural, ""),
             Does::Apply { .. } if self.creates() => ("create", plural, ""),
             _ => ("patch", plural, ""),
@@ -287,6 +324,11 @@ impl Change {
     pub fn is_workload(&self) -> bool {
         matches!(self.kind.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
     }
+}
+
+/// A connection into a pod: its address says all of it.
+fn enter(path: String) -> WriteRequest {
+    WriteRequest { method: "GET".into(), path, content_type: String::new(), body: Value::Null, force: false }
 }
 
 /// A write as it will leave, without its query.

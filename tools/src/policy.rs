@@ -60,6 +60,17 @@ pub struct Policy {
     pub production: bool,
 }
 
+impl Policy {
+    /// Whether what needs this may be asked about at all.
+    pub fn allows(&self, need: Need) -> bool {
+        match need {
+            Need::Secrets => self.allow_secrets,
+            Need::Exec => self.allow_exec,
+            Need::ControlPlane => self.allow_control_plane,
+        }
+    }
+}
+
 /// What a decision is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts<'a> {
@@ -128,17 +139,14 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
         );
     }
     for need in &facts.needs {
-        let (allowed, what, key, flag) = match need {
-            Need::ControlPlane => (
-                policy.allow_control_plane,
-                "kai does not change the cluster's own parts",
-                "allow_control_plane",
-                "control-plane",
-            ),
-            Need::Secrets => (policy.allow_secrets, "kai does not write Secrets", "allow_secrets", "secrets"),
-            Need::Exec => (policy.allow_exec, "kai does not go into containers", "allow_exec", "exec"),
+        let (what, key, flag) = match need {
+            Need::ControlPlane => {
+                ("kai does not change the cluster's own parts", "allow_control_plane", "control-plane")
+            }
+            Need::Secrets => ("kai does not write Secrets", "allow_secrets", "secrets"),
+            Need::Exec => ("kai does not go into containers", "allow_exec", "exec"),
         };
-        if !allowed {
+        if !policy.allows(*need) {
             return Decision::Refuse {
                 reason: format!("{}: {what}", facts.reason),
                 hint: format!(

@@ -103,6 +103,8 @@ pub enum Verb {
     Update,
     Delete,
     Evict,
+    /// Nothing of it changes: kai goes into it.
+    Enter,
 }
 
 /// A statement about a change.

@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::error::ToolError;
 use crate::journal::Journal;
 use crate::plan::Plan;
+use crate::policy::Need;
 use crate::report::Report;
 
 /// What a tool may look at while it works: the cluster to read, the moment and the words of the request.
@@ -42,6 +43,8 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + 'static {
     const NAME: &'static str;
     /// Whether the change can lose something that an undo does not bring back. True for MCP's `destructiveHint`.
     const DESTRUCTIVE: bool;
+    /// What policy must have allowed before the tool is offered at all.
+    const NEEDS: Option<Need> = None;
     /// Reads what is needed and decides what would change.
     ///
     /// # Errors
@@ -69,6 +72,8 @@ type Run = fn(Value, Context) -> Pin<Box<dyn Future<Output = Result<Outcome, Too
 pub struct Tool {
     pub name: &'static str,
     pub effect: Effect,
+    /// What policy must have allowed before it is offered.
+    pub needs: Option<Need>,
     schema: fn() -> Value,
     run: Run,
 }
@@ -112,6 +117,7 @@ pub const fn query<Q: Query>() -> Tool {
     Tool {
         name: Q::NAME,
         effect: Effect::Reads,
+        needs: None,
         schema: schema::<Q>,
         run: |arguments, context| {
             Box::pin(async move {
@@ -127,6 +133,7 @@ pub const fn action<A: Action>() -> Tool {
     Tool {
         name: A::NAME,
         effect: Effect::Changes { destructive: A::DESTRUCTIVE },
+        needs: A::NEEDS,
         schema: schema::<A>,
         run: |arguments, context| {
             Box::pin(async move {
@@ -170,7 +177,8 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// The simplest schema that says the same: every endpoint and grammar engine takes it. Documented enums become plain
-/// enums, optional values lose their `null` (absent says it), number formats go.
+/// enums, optional values lose their `null` (absent says it), number formats and the bounds that come from them go: the
+/// arguments are checked in any case.
 fn plain(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     // Bounds are checked when the arguments are read, and the error says them.
@@ -179,6 +187,8 @@ fn plain(schema: &mut Value) {
     }
     map.shift_remove("format");
     map.shift_remove("default");
+    map.shift_remove("minimum");
+    map.shift_remove("maximum");
     if let Some(Value::Array(types)) = map.get("type") {
         let left: Vec<Value> = types.iter().filter(|t| *t != "null").cloned().collect();
         if let [one] = left.as_slice() {
@@ -217,6 +227,10 @@ fn plain(schema: &mut Value) {
     }
     if let Some(Value::Array(names)) = map.get_mut("enum") {
         names.retain(|n| !n.is_null());
+        // The type's own line says what its names say already, unless it explains one of them.
+        if map.get("description").and_then(Value::as_str).is_some_and(|d| !d.contains(['`', ':'])) {
+            map.shift_remove("description");
+        }
     }
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
         properties.values_mut().for_each(plain);

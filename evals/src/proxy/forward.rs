@@ -9,8 +9,10 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 
 use super::hook::{Action, Denial, Hook};
 use super::kubeconfig::Upstream;
@@ -53,7 +55,8 @@ impl Shared {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Option<Response<Body>> {
+    pub(super) async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Option<Response<Body>> {
+        let switched = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await.ok()?;
         let recorded = self.keep(&parts, &body);
@@ -61,7 +64,8 @@ impl Shared {
         let response = match self.ask(recorded).await {
             Action::Answer(denial) => Some(denial.response()),
             Action::DropBefore => None,
-            _ if upgrade => Some(denial(501, "NotImplemented", "this proxy does not switch protocols")),
+            Action::DropAfter if upgrade => None,
+            Action::Forward if upgrade => Some(self.switch(&parts, switched).await),
             Action::Forward => Some(self.forward(&parts, body, seq).await),
             Action::Delay(time) => {
                 tokio::time::sleep(time).await;
@@ -148,6 +152,39 @@ impl Shared {
         response
     }
 
+    /// A connection that switches protocols: from the answer on, bytes go both ways until one side ends.
+    async fn switch(&self, parts: &Parts, switched: OnUpgrade) -> Response<Body> {
+        let mut headers = passed_on(&parts.headers);
+        headers.remove(header::AUTHORIZATION);
+        if let Some(authorization) = &self.upstream.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        restore_switch(&parts.headers, &mut headers);
+        let url = format!("{}{}", self.upstream.server, parts.uri);
+        let answer =
+            match self.upstream.client.request(parts.method.clone(), url).headers(headers).send().await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    return denial(502, "BadGateway", &format!("no answer from upstream: {error:?}"));
+                }
+            };
+        let (status, mut headers) = (answer.status(), passed_on(answer.headers()));
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            restore_switch(answer.headers(), &mut headers);
+            tokio::spawn(async move {
+                if let (Ok(mut above), Ok(below)) = (answer.upgrade().await, switched.await) {
+                    let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(below), &mut above).await;
+                }
+            });
+        } else {
+            *response.body_mut() = Body::from_stream(answer.bytes_stream());
+        }
+        *response.headers_mut() = headers;
+        response
+    }
+
     fn keep_answer(&self, seq: u64, piece: &Bytes) {
         if self.answers
             && let Some(recorded) = self.record().of(seq)
@@ -182,6 +219,15 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
         headers.remove(name);
     }
     headers
+}
+
+/// What of one connection is about switching protocols, and so is meant for both.
+fn restore_switch(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::UPGRADE] {
+        if let Some(value) = from.get(&name) {
+            to.insert(name, value.clone());
+        }
+    }
 }
 
 fn denial(code: u16, reason: &str, message: &str) -> Response<Body> {

@@ -24,7 +24,6 @@ pub struct Apply {
     pub manifest: Option<String>,
     pub namespace: Option<String>,
     pub release: Option<String>,
-    /// Helm values files.
     pub values: Option<Vec<String>>,
     /// Helm key=value.
     pub set: Option<Vec<String>>,

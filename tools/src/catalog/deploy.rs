@@ -4,8 +4,8 @@
 
 mod defaults;
 mod folder;
-mod objects;
-mod shorthand;
+pub(in crate::catalog) mod objects;
+pub(in crate::catalog) mod shorthand;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,21 +25,21 @@ use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Run an image as a workload with Service, HPA, Ingress and claims as asked; what exists changes only in the given fields.
+/// Run an image as a workload with what is asked for; what exists changes only in the given fields.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
     /// Left out: the image's.
     #[serde(default)]
     pub name: String,
-    /// Left out: what exists, or a local chart or folder of that name.
+    /// Left out: what exists, or a local chart of that name.
     pub image: Option<String>,
     pub namespace: Option<String>,
     pub replicas: Option<u32>,
     /// The main one first; they get a Service.
     pub ports: Option<Vec<u16>>,
     pub env: Option<BTreeMap<String, String>>,
-    /// `secret/app`, `configmap/app`, or one key: `DB_URL=secret/app/url`.
+    /// `secret/x`, `configmap/x`, `KEY=secret/x/key`.
     pub env_from: Option<Vec<String>>,
     pub cpu_request: Option<String>,
     pub memory_request: Option<String>,
@@ -61,11 +61,10 @@ pub struct Deploy {
     pub max_replicas: Option<u32>,
     pub cpu_target: Option<u32>,
     pub memory_target: Option<u32>,
-    /// `/data=5Gi`, `/data=claim/x`, `/etc/a=configmap/x`, `/k=secret/x`, `/tmp=empty`, `/dev/shm=memory:1Gi`.
+    /// `/data=5Gi`, `/d=claim/x`, `/e=configmap/x`, `/k=secret/x`, `/t=empty`, `/s=memory:1Gi`.
     pub mounts: Option<Vec<String>>,
     /// StatefulSet with storage for each pod.
     pub per_pod: Option<bool>,
-    /// Numeric id to run as.
     pub user: Option<i64>,
     pub read_only_root: Option<bool>,
     pub service_account: Option<String>,

@@ -18,7 +18,7 @@ use crate::report::Report;
 use crate::sanitize;
 use crate::tool::{Context, Query};
 
-/// Show objects of any kind as a table, YAML, images or chosen fields. Secret values are never shown.
+/// Show objects of any kind as a table, YAML, images or chosen fields.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Get {
@@ -31,10 +31,10 @@ pub struct Get {
     pub selector: Option<String>,
     pub only: Option<Only>,
     pub output: Option<Output>,
-    /// Columns: `spec.nodeName`, `metadata.labels.app`.
+    /// Columns: `spec.nodeName`.
     pub fields: Option<Vec<String>>,
     pub limit: Option<u32>,
-    /// Handle of an earlier answer.
+    /// From an earlier answer.
     pub page: Option<String>,
 }
 

@@ -14,7 +14,7 @@ use crate::redact;
 use crate::report::{Block, Report, Table, age, yaml};
 use crate::tool::{Context, Query};
 
-/// Helm releases: the list, or one's history, values, manifest, notes, difference.
+/// Helm releases: the list, or one of them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Helm {

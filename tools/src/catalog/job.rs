@@ -18,7 +18,6 @@ use crate::tool::{Action, Context};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// `backup`, `job/migrate`.
     pub name: String,
     pub action: Verb,
     pub namespace: Option<String>,

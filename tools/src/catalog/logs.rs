@@ -21,7 +21,7 @@ use crate::object::{builtin, text};
 use crate::report::Report;
 use crate::tool::{Context, Query};
 
-/// Show the logs of a workload's pods, of the container in trouble unless one is named.
+/// Show the logs of a workload's pods.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Logs {

@@ -18,10 +18,8 @@ use crate::tool::{Action, Context};
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
     pub action: Verb,
-    /// `backend`, `statefulset/db`.
     pub workload: String,
     pub namespace: Option<String>,
-    /// For undo; the one before when left out.
     pub revision: Option<i64>,
 }
 

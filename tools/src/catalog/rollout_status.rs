@@ -17,7 +17,6 @@ use crate::tool::{Context, Query};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutStatus {
-    /// `backend`, `statefulset/db`.
     pub workload: String,
     pub namespace: Option<String>,
     /// Show what changed between two revisions.

@@ -21,7 +21,6 @@ pub struct Scale {
     pub replicas: Option<u32>,
     /// Relative: 2, -1.
     pub by: Option<i32>,
-    /// Multiple: 2, 0.5.
     pub factor: Option<f64>,
 }
 

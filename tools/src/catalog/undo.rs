@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::cluster::resolve::Resolved;
 use crate::diff;
 use crate::error::ToolError;
-use crate::journal::{self, Entry, Intent, Kept, Record, StepOutcome};
+use crate::journal::{self, Entry, Intent, Kept, Record, StepOutcome, Touched};
 use crate::object::{ApiKind, items, number, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
 use crate::review::{Level, Line};
@@ -249,7 +249,8 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
         return Err(refused(format!("{object} was deleted and made anew since: it is another object now")));
     }
     for touched in &intent.touched {
-        if !touched.after.is(diff::at(&live, &touched.path)) {
+        let now = diff::at(&live, &touched.path);
+        if !touched.after.is(now) && !but_for_node_ports(touched, now) {
             let who = last_manager(&live, &touched.path);
             return Err(refused(format!(
                 "{} of {object} was changed since{who}",
@@ -283,6 +284,24 @@ fn change(target: Resolved, intent: &Intent, template: Option<Value>) -> Result<
     Ok(Change::of(kind, object, does, live, after, UndoBy::Fields))
 }
 
+/// Whether a Service's ports differ only in node ports. A dry run is given another than the write that follows it, so
+/// what the journal expects is not what came.
+fn but_for_node_ports(touched: &Touched, now: Option<&Value>) -> bool {
+    let (Kept::Value(kept), Some(now)) = (&touched.after, now) else { return false };
+    let bare = |ports: &Value| {
+        let mut ports = ports.clone();
+        for port in ports.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            port.shift_remove("nodePort");
+        }
+        ports
+    };
+    match touched.path.strip_prefix("/spec/ports") {
+        Some("") => kept.is_array() && bare(kept) == bare(now),
+        Some(rest) => rest.ends_with("/nodePort") && touched.before == Kept::Absent,
+        None => false,
+    }
+}
+
 /// Who owns a top-level field now, for the message: ` by kubectl at ...`.
 fn last_manager(live: &Value, path: &str) -> String {
     let field: String = path.split('/').skip(1).take(2).map(|p| format!("/f:{p}")).collect();
@@ -302,7 +321,6 @@ mod tests {
 
     use super::*;
     use crate::cluster::Identity;
-    use crate::journal::Touched;
     use crate::object::builtin;
 
     fn intent(plan_before: i64, plan_after: i64, undoes: Option<&str>) -> Intent {
@@ -341,6 +359,22 @@ mod tests {
     fn what_kai_set_goes_back() {
         let change = change(live(3, "uid-1"), &intent(2, 3, None), None).unwrap();
         assert_eq!(change.does, Does::Scale { from: 3, to: 2 });
+    }
+
+    #[test]
+    fn a_node_port_that_the_server_chose_is_no_change_by_others() {
+        let list = |port: i64, node: i64| json!([{"port": port, "nodePort": node}]);
+        let touched = |path: &str, after: Value| Touched {
+            path: path.into(),
+            before: Kept::Absent,
+            after: Kept::Value(after),
+        };
+        let ports = touched("/spec/ports", list(80, 30001));
+        assert!(but_for_node_ports(&ports, Some(&list(80, 30002))));
+        assert!(!but_for_node_ports(&ports, Some(&list(81, 30001))) && !but_for_node_ports(&ports, None));
+        let one = touched("/spec/ports/[name=http]/nodePort", json!(30001));
+        assert!(but_for_node_ports(&one, Some(&json!(30002))));
+        assert!(!but_for_node_ports(&touched("/spec/replicas", json!(1)), Some(&json!(2))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The last gate before the network: reads from a closed list, reviews that store nothing, dry runs, and writes that carry a permit
-//! for exactly those bytes. Whatever a tool, a model or a mistake above asks for, nothing else leaves.
+//! The last gate before the network: reads from a closed list, reviews that store nothing, dry runs, and writes and
+//! connections into pods that carry a permit for exactly them. Whatever a tool, a model or a mistake above asks for,
+//! nothing else leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +20,20 @@ struct Permitted {
     method: Method,
     uri: Uri,
     body: Bytes,
+    /// Whether it is for a connection into a pod; such a permit serves for nothing else, and no other for that.
+    stream: bool,
     spent: AtomicBool,
 }
 
 impl Permit {
     pub(super) fn new(method: Method, uri: Uri, body: Bytes) -> Self {
-        Self(Arc::new(Permitted { method, uri, body, spent: AtomicBool::new(false) }))
+        Self(Arc::new(Permitted { method, uri, body, stream: false, spent: AtomicBool::new(false) }))
+    }
+
+    /// Leave to open one connection into a pod (exec, port-forward), at this very address.
+    pub(super) fn stream(uri: Uri) -> Self {
+        let (method, body) = (Method::GET, Bytes::new());
+        Self(Arc::new(Permitted { method, uri, body, stream: true, spent: AtomicBool::new(false) }))
     }
 }
 
@@ -88,27 +97,26 @@ fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, S
         path: request.uri().path().to_string(),
         why,
     };
-    if request.headers().contains_key(http::header::UPGRADE) {
-        return Err(stop(&request, "upgraded connections (exec, attach, port-forward) are not open"));
-    }
-    if request.method() == Method::GET {
+    let upgrades = request.headers().contains_key(http::header::UPGRADE);
+    if request.method() == Method::GET && !upgrades {
         return if is_safe_read(request.uri().path()) {
             Ok(request)
         } else {
             Err(stop(&request, "not on the list of reads"))
         };
     }
-    if request.method() == Method::POST && is_review(request.uri().path()) {
+    if request.method() == Method::POST && !upgrades && is_review(request.uri().path()) {
         return Ok(request);
     }
     if read_only {
         return Err(stop(&request, "read-only mode"));
     }
     // With a body on a DELETE the API server looks for `dryRun` there alone, and deletes whatever the query says.
-    if request.method() != Method::DELETE && is_dry_run(request.uri()) {
+    if request.method() != Method::DELETE && !upgrades && is_dry_run(request.uri()) {
         return Ok(request);
     }
     if request.method() == Method::DELETE
+        && !upgrades
         && let Some(DryDelete(body)) = request.extensions_mut().remove::<DryDelete>()
     {
         if !is_dry_delete(&body) {
@@ -118,10 +126,13 @@ fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, S
         return Ok(request);
     }
     let Some(permit) = request.extensions_mut().remove::<Permit>() else {
-        return Err(stop(&request, "no permit"));
+        return Err(stop(&request, if upgrades { "no permit to go into a pod" } else { "no permit" }));
     };
     let permit = permit.0;
-    if permit.method != request.method() || permit.uri.path_and_query() != request.uri().path_and_query() {
+    if permit.stream != upgrades
+        || permit.method != request.method()
+        || permit.uri.path_and_query() != request.uri().path_and_query()
+    {
         return Err(stop(&request, "the permit is for another request"));
     }
     if permit.spent.swap(true, Ordering::SeqCst) {
@@ -240,6 +251,38 @@ mod tests {
         assert!(check(with("PATCH", uri, &permit), true).is_err(), "read-only refuses even with a permit");
         assert!(check(with("PATCH", uri, &permit), false).is_ok());
         assert!(check(with("PATCH", uri, &permit), false).is_err(), "spent");
+    }
+
+    #[test]
+    fn a_connection_into_a_pod_needs_a_permit_of_its_own() {
+        let uri = "/api/v1/namespaces/t/pods/x/exec?command=ls&stdout=true";
+        let upgrade = |method: &str, uri: &str, permit: Option<&Permit>| {
+            let mut request = request(method, uri);
+            request.headers_mut().insert("upgrade", "websocket".parse().unwrap());
+            if let Some(permit) = permit {
+                request.extensions_mut().insert(permit.clone());
+            }
+            request
+        };
+        let permit = || Permit::stream(uri.parse().unwrap());
+        assert!(check(upgrade("GET", uri, None), false).is_err());
+        assert!(check(upgrade("GET", uri, Some(&permit())), true).is_err(), "read-only");
+        assert!(
+            check(upgrade("GET", "/api/v1/namespaces/t/pods/x/exec?command=sh", Some(&permit())), false)
+                .is_err()
+        );
+        assert!(check(upgrade("POST", uri, Some(&permit())), false).is_err());
+        let written = Permit::new(Method::GET, uri.parse().unwrap(), Bytes::new());
+        assert!(check(upgrade("GET", uri, Some(&written)), false).is_err(), "a permit to write is another");
+        for disguised in ["/x?dryRun=All", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] {
+            assert!(check(upgrade("POST", disguised, None), false).is_err(), "{disguised}");
+        }
+        let once = permit();
+        assert!(check(upgrade("GET", uri, Some(&once)), false).is_ok());
+        assert!(check(upgrade("GET", uri, Some(&once)), false).is_err(), "spent");
+        let mut plain = request("PATCH", uri);
+        plain.extensions_mut().insert(permit());
+        assert!(check(plain, false).is_err(), "a permit to go in does not write");
     }
 
     #[test]

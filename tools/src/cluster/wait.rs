@@ -117,6 +117,12 @@ pub enum Verdict {
         cause: String,
         evidence: Vec<String>,
     },
+    /// A command ran in a container: its exit code where it is known, what it said, and why kai did not hear its end.
+    Ran {
+        code: Option<i64>,
+        output: Vec<String>,
+        left: String,
+    },
     /// Somebody else changed it since.
     Reverted {
         by: String,
@@ -127,6 +133,16 @@ pub enum Verdict {
     Unseen {
         error: String,
     },
+}
+
+impl Verdict {
+    /// Whether all is as was asked.
+    pub fn is_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Ready { .. } | Self::Reached { .. } | Self::Written | Self::Ran { code: Some(0), .. }
+        )
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -141,6 +157,8 @@ impl fmt::Display for Verdict {
             }
             Self::Failed { desired: 0, cause, .. } => f.write_str(cause),
             Self::Failed { ready, desired, cause, .. } => write!(f, "{ready}/{desired} ready: {cause}"),
+            Self::Ran { code: Some(code), .. } => write!(f, "ended with {code}"),
+            Self::Ran { left, .. } => f.write_str(left),
             Self::Reverted { by, now, asked } => {
                 write!(f, "{by} set the replicas to {now} (asked for {asked})")
             }

@@ -8,6 +8,7 @@ mod containers;
 mod fields;
 mod hosts;
 mod ingress;
+mod jobs;
 mod names;
 mod network;
 mod nginx;
@@ -16,6 +17,7 @@ mod pod_security;
 mod pods;
 mod references;
 mod removed;
+mod routes;
 mod scaling;
 mod secrets;
 mod services;
@@ -89,8 +91,10 @@ const FAMILIES: &[fn(&Set<'_>)] = &[
     references::check,
     services::check,
     workloads::check,
+    jobs::check,
     ingress::check,
     nginx::check,
+    routes::check,
     scaling::check,
     containers::check,
     storage::check,

@@ -136,6 +136,13 @@ mod tests {
     }
 
     #[test]
+    fn depth_has_an_end_before_the_stack_has() {
+        let deep = |n: usize| format!("{}1{}", "{a: ".repeat(n), "}".repeat(n));
+        assert!(matches!(Lines::of(&deep(60)).0, Node::Map(_)));
+        assert_eq!(Lines::of(&deep(100_000)).0, Node::Leaf);
+    }
+
+    #[test]
     fn keys_with_slashes_anchors_and_odd_values() {
         let text = "a: &x {n: 1, t: true, z: ~, f: 1.5, d: 2026-01-01}\nb: *x\nmetadata:\n  annotations:\n    example.com/port: \"1\"\n    80: y\n";
         assert_eq!(at(text, "/metadata/annotations/example.com~1port"), Some(5));

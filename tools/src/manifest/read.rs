@@ -16,6 +16,8 @@ use crate::sanitize;
 const MAX_BYTES: u64 = 8 << 20;
 /// More documents than this are no one change.
 const MAX_DOCUMENTS: usize = 2000;
+/// Entries of folders that are looked at: a folder of manifests has fewer, a home folder has more.
+const MAX_ENTRIES: usize = 20_000;
 
 /// One object of a manifest, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,7 +254,8 @@ pub fn read(path: &Path) -> Result<Vec<Document>, ToolError> {
     let shown = sanitize::line(&path.display().to_string());
     let files = if path.is_dir() {
         let mut files = Vec::new();
-        walk(path, &mut files, 0)?;
+        let mut left = MAX_ENTRIES;
+        walk(path, &mut files, 0, &mut left)?;
         if files.is_empty() {
             return Err(ToolError::Invalid(format!(
                 "{shown}: the folder holds no .yaml, .yml or .json file"
@@ -277,6 +280,9 @@ pub fn read(path: &Path) -> Result<Vec<Document>, ToolError> {
         let text = String::from_utf8(bytes)
             .map_err(|e| unusable(format!("is not UTF-8 text (byte {})", e.utf8_error().valid_up_to())))?;
         documents.extend(parse(&file.display().to_string(), &text)?);
+        if documents.len() > MAX_DOCUMENTS {
+            return Err(unusable(format!("with this file there are more than {MAX_DOCUMENTS} objects")));
+        }
     }
     if documents.is_empty() {
         return Err(ToolError::Invalid(format!("{shown}: there is no object in it")));
@@ -302,12 +308,18 @@ pub fn once(documents: &[Document]) -> Result<(), ToolError> {
     Ok(())
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<(), ToolError> {
+fn walk(folder: &Path, files: &mut Vec<PathBuf>, depth: usize, left: &mut usize) -> Result<(), ToolError> {
     let unusable =
         |e: std::io::Error| ToolError::Invalid(format!("{}: cannot be read: {e}", folder.display()));
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(folder).map_err(unusable)?.flatten().map(|e| e.path()).collect();
     entries.sort();
+    *left = left.checked_sub(entries.len()).ok_or_else(|| {
+        let shown = sanitize::line(&folder.display().to_string());
+        ToolError::Invalid(format!(
+            "{shown}: more than {MAX_ENTRIES} files and folders: give the folder of the manifests alone"
+        ))
+    })?;
     for path in entries {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
         if name.starts_with('.') {
@@ -316,7 +328,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<(), Too
         if path.is_dir() {
             let special = ["Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization"];
             if depth < 8 && !special.iter().any(|f| path.join(f).exists()) {
-                walk(&path, files, depth + 1)?;
+                walk(&path, files, depth + 1, left)?;
             }
         } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")) {
             files.push(path);
@@ -415,6 +427,15 @@ mod tests {
         write("c.yaml", &cm("a"));
         let error = read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("c.yaml:1: configmap/a is in") && error.contains("a.yml:1"), "{error}");
+        let list = |from: usize| {
+            (from..from + 1500).map(|i| format!("{}---\n", cm(&format!("x{i}")))).collect::<String>()
+        };
+        let many = tempfile::tempdir().unwrap();
+        std::fs::write(many.path().join("a.yaml"), list(0)).unwrap();
+        assert_eq!(read(many.path()).unwrap().len(), 1500);
+        std::fs::write(many.path().join("b.yaml"), list(5000)).unwrap();
+        let error = read(many.path()).unwrap_err().to_string();
+        assert!(error.contains("b.yaml: with this file there are more than 2000 objects"), "{error}");
         assert!(read(&folder.path().join("none.yaml")).unwrap_err().to_string().contains("cannot be read"));
     }
 }

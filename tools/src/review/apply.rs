@@ -1,12 +1,15 @@
 //! An approved plan carried out: journal first, each write once, doubt resolved by reading, then the wait.
 
+mod enter;
 mod evict;
+mod forward;
 mod record;
 mod send;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use enter::enter;
 use record::intent;
 use send::{Sent, send};
 use serde_json::Value;
@@ -24,6 +27,8 @@ use crate::plan::{Does, UndoBy};
 pub enum Event {
     Writing(ObjectRef),
     Written(ObjectRef),
+    /// A connection into a pod stands open, as this says.
+    Open(ObjectRef, String),
     /// A write waits, and why.
     Held(ObjectRef, String),
     /// How many pods of those that are asked to leave have left, and how many a budget holds; sent again and again.
@@ -126,13 +131,24 @@ impl Run<'_> {
             members.into_iter().partition(|i| self.steps[*i].change.does == Does::Evict);
         for index in others.iter().copied() {
             if self.may_begin() && self.begin(index) {
-                let sent = send(&self.cluster, &self.steps[index]).await;
-                self.end(index, sent);
+                let step = &self.steps[index];
+                if step.change.does.enters() {
+                    let entered = enter(&self.cluster, step, self.stop, self.show).await;
+                    self.end(index, entered.0);
+                    if let Some(verdict) = entered.1 {
+                        self.verdict(index, verdict);
+                    }
+                } else {
+                    let sent = send(&self.cluster, step).await;
+                    self.end(index, sent);
+                }
             }
         }
         self.evict(&evictions).await;
         for index in others {
-            if self.results[index].outcome == StepOutcome::Done && !self.stop.is_set() {
+            let result = &self.results[index];
+            let open = result.outcome == StepOutcome::Done && result.verdict.is_none();
+            if open && !self.stop.is_set() {
                 let verdict = self.settle(index).await;
                 self.verdict(index, verdict);
             }
@@ -175,8 +191,7 @@ impl Run<'_> {
     fn verdict(&mut self, index: usize, verdict: Verdict) {
         let object = self.results[index].object.clone();
         self.append(Entry::Verdict { object: object.clone(), verdict: verdict.to_string() });
-        let good = matches!(verdict, Verdict::Ready { .. } | Verdict::Reached { .. } | Verdict::Written);
-        self.halted |= !good;
+        self.halted |= !verdict.is_good();
         if verdict != Verdict::Written {
             (self.show)(Event::Settled(object, verdict.clone()));
         }

@@ -79,6 +79,10 @@ pub(super) async fn foresee(
         let (shown, touched) = differences(&change, &change.after);
         return Ok(Foresight { change, request, shown, touched, lines, conflicts: Vec::new() });
     }
+    if change.does.enters() {
+        let (shown, touched) = (Vec::new(), Vec::new());
+        return Ok(Foresight { change, request, shown, touched, lines, conflicts: Vec::new() });
+    }
     let mut conflicts = Vec::new();
     let answer = match write::dry_run(cluster, &request).await {
         Ok(Foreseen::Conflicts(found)) => {

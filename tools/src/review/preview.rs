@@ -115,7 +115,7 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
     let evicts = change.does == Does::Evict;
     let near = around.namespaces.get(&change.object.namespace).unwrap_or(&empty);
     let hpas = seen(&near.autoscalers, "owners", "autoscalers", &mut lines);
-    let owners = if evicts { Vec::new() } else { owners::owners(&change, hpas) };
+    let owners = if evicts || change.does.enters() { Vec::new() } else { owners::owners(&change, hpas) };
     // Asked about only where they matter: what cannot be looked at then keeps the change from going ahead by itself.
     let shrinks = change.added_pods() < 0;
     let budgets = match shrinks || change.replaces_pods() {
@@ -152,6 +152,7 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
     let verb = match &change.does {
         Does::Delete => Verb::Delete,
         Does::Evict => Verb::Evict,
+        does if does.enters() => Verb::Enter,
         _ if change.creates() => Verb::Create,
         _ => Verb::Update,
     };

@@ -51,6 +51,9 @@ pub(super) fn assess(plan: &Plan, context: &str) -> Assessment {
         if is_secret_write(change) {
             all.needs(Need::Secrets, Risk::R4, format!("{object} holds secrets"));
         }
+        if change.does.enters() {
+            all.needs(Need::Exec, Risk::R4, format!("kai goes into {object}"));
+        }
         match change.does {
             Does::Delete => all.raise(Risk::R3, format!("{object} is deleted")),
             Does::Evict => all.raise(Risk::R3, "pods are evicted".into()),

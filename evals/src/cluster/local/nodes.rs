@@ -1,4 +1,4 @@
-//! Nodes that KWOK plays, and the logs that their pods answer with.
+//! Nodes that KWOK plays, and what their pods answer with: logs, commands, ports.
 
 use std::path::Path;
 
@@ -37,7 +37,20 @@ pub fn kwok_config(folder: &Path, ports: Ports) -> String {
         "metadata": {"name": "default"},
         "spec": {"logs": [{"logsFile": path(DEFAULT_LOG), "previousLogsFile": path(DEFAULT_LOG)}]},
     });
-    format!("{options}\n---\n{logs}\n---\n{STAGES}")
+    // What is executed "in" a simulated container runs on this machine, as whoever started the cluster.
+    let exec = json!({
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterExec",
+        "metadata": {"name": "default"},
+        "spec": {"execs": [{"local": {"workDir": "/", "envs": [{"name": "IN", "value": "a simulated container"}]}}]},
+    });
+    let ports = json!({
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterPortForward",
+        "metadata": {"name": "default"},
+        "spec": {"forwards": [{"command": ["cat"]}]},
+    });
+    format!("{options}\n---\n{logs}\n---\n{exec}\n---\n{ports}\n---\n{STAGES}")
 }
 
 /// The type of KWOK's `Logs`: an object of it says which file holds the log of a pod's container, and
@@ -151,8 +164,8 @@ mod tests {
         let text = kwok_config(Path::new("/state/kai"), ports);
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         let kinds: Vec<&str> = documents.iter().filter_map(|document| document["kind"].as_str()).collect();
-        assert_eq!(kinds[..2], ["KwokConfiguration", "ClusterLogs"]);
-        assert!(kinds.len() > 4 && kinds[2..].iter().all(|kind| *kind == "Stage"), "{kinds:?}");
+        assert_eq!(kinds[..4], ["KwokConfiguration", "ClusterLogs", "ClusterExec", "ClusterPortForward"]);
+        assert!(kinds.len() > 6 && kinds[4..].iter().all(|kind| *kind == "Stage"), "{kinds:?}");
         assert_eq!(documents[0]["options"]["serverAddress"], "127.0.0.1:20004");
     }
 }

@@ -134,7 +134,8 @@ fn plain_schemas_keep_every_argument_and_no_strange_word() {
             }
         }
     }
-    for spec in crate::ask::tool_specs() {
+    for spec in crate::ask::tool_specs(&kai_tools::policy::Policy { allow_exec: true, ..Default::default() })
+    {
         let plain = plain_schema(&spec.schema);
         let names =
             |schema: &Value| schema["properties"].as_object().map(|p| p.keys().cloned().collect::<Vec<_>>());

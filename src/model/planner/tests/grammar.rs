@@ -12,6 +12,9 @@ fn every_example_becomes_its_calls_and_nothing_else() {
     for phrase in &core.grammar.phrases {
         templates += phrase.says.len();
         tools += usize::from(phrase.meaning.is_none());
+        if phrase.meaning.is_none() && kai_tools::catalog::find(&phrase.tool).is_none() {
+            wrong.push(format!("no tool {}: {}", phrase.tool, phrase.says[0]));
+        }
         if phrase.meaning.is_none() && phrase.examples.is_empty() {
             wrong.push(format!("no example: {}", phrase.says[0]));
         }

@@ -174,9 +174,12 @@ async fn kinds(
 
 /// Some kinds are not served, so nothing can be previewed: all that is wrong with the manifests is told at once.
 async fn unserved(cluster: &Cluster, documents: &[Document], unknown: &[String]) -> ToolError {
-    const MOST: usize = 20;
+    const MOST: usize = 40;
     let checked = check(documents, &known(cluster, documents).await);
-    let mut all: Vec<String> = checked.findings.iter().map(ToString::to_string).collect();
+    let mut findings: Vec<&Finding> = checked.findings.iter().collect();
+    // Stable: of equal weight, in the order of the documents.
+    findings.sort_by_key(|f| std::cmp::Reverse(f.level));
+    let mut all: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let told = |place: &str| all.iter().any(|f| f.starts_with(place));
     let rest: Vec<String> = unknown
         .iter()

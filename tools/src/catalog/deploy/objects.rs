@@ -16,7 +16,7 @@ pub(super) struct Built {
 }
 
 /// An image without its tag and digest.
-pub(super) fn repository(image: &str) -> &str {
+pub(in crate::catalog) fn repository(image: &str) -> &str {
     let image = image.split('@').next().unwrap_or(image);
     match image.rfind(':') {
         Some(at) if !image[at..].contains('/') => &image[..at],

@@ -66,6 +66,9 @@ pub(super) fn check(set: &Set<'_>) {
             .into_iter()
             .filter_map(|r| Some((r.backend?, format!("{}/backend", r.at))))
             .collect();
+        for rule in rules(&d.value) {
+            pattern(set, d, &rule);
+        }
         for (backend, at) in of_rules.into_iter().chain(default) {
             self::backend(set, d, backend, &at);
         }
@@ -73,6 +76,24 @@ pub(super) fn check(set: &Set<'_>) {
         certificates(set, d);
     }
     claims(set);
+}
+
+/// A path of type Prefix or Exact is taken as it stands.
+fn pattern(set: &Set<'_>, d: &Document, rule: &Rule<'_>) {
+    let kind = text(&d.value, &format!("{}/pathType", rule.at));
+    if matches!(kind, "Prefix" | "Exact") && rule.path.contains(['(', ')', '*', '$', '[', '\\', '|']) {
+        let says = format!(
+            "the path {} is a pattern, and pathType {kind} takes it as it stands: no request has such a path",
+            rule.path
+        );
+        set.warn(
+            "path-pattern",
+            d,
+            &format!("{}/path", rule.at),
+            says,
+            "Write pathType: ImplementationSpecific, or the plain path",
+        );
+    }
 }
 
 fn backend(set: &Set<'_>, d: &Document, backend: &Value, at: &str) {
@@ -163,6 +184,16 @@ fn elsewhere(set: &Set<'_>, namespace: &str, name: &str) -> String {
 fn served_by(set: &Set<'_>, d: &Document) {
     let old = text(&d.value, CLASS);
     let named = text(&d.value, "/spec/ingressClassName");
+    if !old.is_empty() && !named.is_empty() {
+        let says = "names its class twice, by annotation and by field: the API server refuses that";
+        set.problem(
+            "ingress-class-twice",
+            d,
+            CLASS,
+            says,
+            "Take the annotation kubernetes.io/ingress.class out",
+        );
+    }
     if !old.is_empty() && named.is_empty() {
         let says = "the class is named by the annotation kubernetes.io/ingress.class, which controllers may pass over";
         set.warn(
@@ -331,6 +362,9 @@ mod tests {
             "namespace: shop, annotations: {kubernetes.io/ingress.class: traefik}}",
         );
         finds(&old, LIVE, "ingress-class-annotation", &["spec.ingressClassName: traefik"]);
+        let both = old.replace("  rules:", "  ingressClassName: traefik\n  rules:");
+        finds(&both, LIVE, "ingress-class-twice", &["names its class twice"]);
+        quiet(&old, LIVE, "ingress-class-twice");
         let default = LIVE.replace(
             "{name: traefik}",
             "{name: traefik, annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}}",
@@ -358,6 +392,21 @@ mod tests {
             &format!("{LIVE}---\n{}", other.replace("shop.example", "x.example")),
             "address-claimed-twice",
         );
+    }
+
+    #[test]
+    fn patterns() {
+        let path = |path: &str, kind: &str| {
+            good().replace("path: /, pathType: Prefix", &format!("path: '{path}', pathType: {kind}"))
+        };
+        finds(
+            &path("/api(/|$)(.*)", "Prefix"),
+            LIVE,
+            "path-pattern",
+            &["takes it as it stands", "ImplementationSpecific"],
+        );
+        quiet(&path("/api(/|$)(.*)", "ImplementationSpecific"), LIVE, "path-pattern");
+        quiet(&path("/api/v1.0_x", "Prefix"), LIVE, "path-pattern");
     }
 
     #[test]

@@ -77,15 +77,20 @@ impl<'a> Pods<'a> {
 }
 
 /// A workload that a selector chooses: of the set, or running.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Backer<'a> {
-    /// `deployment/api`.
-    pub label: String,
+    pub kind: &'a str,
+    pub name: &'a str,
     pub spec: &'a Value,
     pub labels: Option<&'a Value>,
 }
 
 impl Backer<'_> {
+    /// `deployment/api`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.kind.to_lowercase(), self.name)
+    }
+
     /// The ports that its containers declare: number and name.
     pub fn ports(&self) -> Vec<(i64, String)> {
         ["/containers", "/initContainers"]
@@ -99,23 +104,21 @@ impl Backer<'_> {
 
 impl<'a> Set<'a> {
     /// The pods of all documents.
-    pub fn pods(&self) -> impl Iterator<Item = Pods<'a>> + use<'a> {
-        self.documents.iter().filter_map(Pods::of)
+    pub fn pods(&self) -> impl Iterator<Item = Pods<'a>> + use<'a, '_> {
+        self.pods.iter().copied()
     }
 
     /// The workloads of the set in a namespace.
-    pub fn own_backers(&self, namespace: &str) -> Vec<Backer<'a>> {
-        self.pods()
-            .filter(|p| self.namespace(p.doc) == namespace)
-            .map(|p| Backer { label: p.doc.label(), spec: p.spec, labels: p.labels })
-            .collect()
+    pub fn own_backers(&self, namespace: &str) -> &[Backer<'a>] {
+        self.workloads.get(namespace).map_or(&[], Vec::as_slice)
     }
 
     /// The workloads that a label selector (`matchLabels` ...) chooses in a namespace: those of the set, else those on
     /// the cluster. `None` when there are none in the set and the cluster could not be looked at.
     pub fn backers(&self, namespace: &str, selector: &Value) -> Option<Vec<Backer<'a>>> {
         let chosen = |b: &Backer<'a>| selects(Some(selector), b.labels);
-        let own: Vec<Backer<'a>> = self.own_backers(namespace).into_iter().filter(|b| chosen(b)).collect();
+        let own: Vec<Backer<'a>> =
+            self.own_backers(namespace).iter().filter(|b| chosen(b)).copied().collect();
         if !own.is_empty() {
             return Some(own);
         }
@@ -135,8 +138,7 @@ impl<'a> Set<'a> {
                 let at = if kind == "pod" { "" } else { "/spec/template" };
                 let Some(spec) = value.pointer(&format!("{at}/spec")) else { continue };
                 let labels = value.pointer(&format!("{at}/metadata/labels"));
-                let label = format!("{kind}/{}", text(value, "/metadata/name"));
-                found.push(Backer { label, spec, labels });
+                found.push(Backer { kind, name: text(value, "/metadata/name"), spec, labels });
             }
         }
         whole.then_some(found)

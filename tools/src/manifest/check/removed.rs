@@ -1,6 +1,6 @@
 //! API versions that Kubernetes no longer serves: since when, and what took their place.
 
-use super::set::{Set, kind_of};
+use super::set::Set;
 use crate::manifest::Document;
 
 /// API version, kinds, the release that ended it, and what to write instead.
@@ -146,7 +146,10 @@ fn unserved(set: &Set<'_>, d: &Document) {
     let stable = version.split_once('/').map(|(group, _)| format!("{group}/v1")).filter(|s| s != version);
     let fix = match stable {
         Some(stable) if set.serves(&stable, kind) == Some(true) => format!("Write apiVersion: {stable}"),
-        _ if kind_of(d).is_empty() => "Install what defines it (its CustomResourceDefinition) first".into(),
+        _ if version.contains('.') => {
+            "Install what defines it (its CustomResourceDefinition) first, or correct apiVersion or kind"
+                .into()
+        }
         _ => "Correct apiVersion or kind".into(),
     };
     set.problem("unserved-kind", d, "/apiVersion", format!("this cluster serves no {version} {kind}"), fix);

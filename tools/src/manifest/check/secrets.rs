@@ -37,22 +37,7 @@ pub(super) fn check(set: &Set<'_>) {
         for container in pods.containers() {
             variables(set, pods.doc, &container);
             for part in ["command", "args"] {
-                for (i, word) in items(container.value, &format!("/{part}")).iter().enumerate() {
-                    let said = word.as_str().unwrap_or("");
-                    if said.lines().count() < 4 && !said.contains('$') && redact::text(said) != said {
-                        let says = format!(
-                            "the {part} of {} hold a secret in plain text: everybody who can see the pod can read it",
-                            container.name()
-                        );
-                        set.warn(
-                            "secret-in-plain-text",
-                            pods.doc,
-                            &format!("{}/{part}/{i}", container.path),
-                            says,
-                            "Put it into a Secret and a variable, and name $(VARIABLE) here",
-                        );
-                    }
-                }
+                words(set, pods.doc, &container, part);
             }
         }
     }
@@ -106,15 +91,50 @@ fn variables(set: &Set<'_>, d: &Document, container: &Container<'_>) {
     }
 }
 
+/// Secrets on the command line.
+fn words(set: &Set<'_>, d: &Document, container: &Container<'_>, part: &str) {
+    let said: Vec<&str> =
+        items(container.value, &format!("/{part}")).iter().map(|w| w.as_str().unwrap_or("")).collect();
+    for (i, word) in said.iter().enumerate() {
+        // `--password` and what follows it may be two words.
+        let before = i.checked_sub(1).map_or("", |b| said[b]);
+        let option = before.strip_prefix("--").filter(|o| !o.contains('='));
+        let told =
+            option.is_some_and(|o| !word.starts_with('-') && is_plain_secret(&o.replace('-', "_"), word));
+        if told || word.lines().count() < 4 && holds_secret(word) {
+            let says = format!(
+                "the {part} of {} holds a secret in plain text: everybody who can see the pod can read it",
+                container.name()
+            );
+            let path = format!("{}/{part}/{i}", container.path);
+            set.warn(
+                "secret-in-plain-text",
+                d,
+                &path,
+                says,
+                "Put it into a Secret and a variable, and name $(VARIABLE) here",
+            );
+        }
+    }
+}
+
+/// Whether a text holds a secret of known shape, or an option such as `--password=...` with one.
+fn holds_secret(text: &str) -> bool {
+    text.split_whitespace().any(|word| match word.strip_prefix('-').and_then(|w| w.split_once('=')) {
+        Some((name, value)) => is_plain_secret(&name.trim_start_matches('-').replace(['-', '.'], "_"), value),
+        None => !word.contains('$') && redact::text(word) != word,
+    })
+}
+
 /// Whether a value is itself a secret: by its name, and then by what it is not, or by its shape.
 fn is_plain_secret(name: &str, value: &str) -> bool {
     let value = value.trim();
     if value.is_empty() || value.contains("$(") || value.contains("${") || value.lines().count() > 20 {
         return false;
     }
-    if redact::text(value) != value {
-        // A file or a script may speak of passwords; one line with a secret in it is one.
-        return value.lines().count() == 1;
+    // A file or a script may speak of passwords; one line with a secret in it is one.
+    if value.lines().count() == 1 && holds_secret(value) {
+        return true;
     }
     if !redact::is_secret_name(name) {
         return false;
@@ -282,7 +302,22 @@ mod tests {
             quiet(&env(name, value), "", "secret-in-plain-text");
         }
         finds(&pod("args: ['--password=Tr0ub4dor3x']"), "", "secret-in-plain-text", &["the args of c"]);
-        quiet(&pod("args: ['--port=80', --verbose]"), "", "secret-in-plain-text");
+        finds(&pod("args: [--password, Tr0ub4dor3x]"), "", "secret-in-plain-text", &["args[1]"]);
+        finds(
+            &env("JAVA_OPTS", "-Xmx1g -Djavax.net.ssl.trustStorePassword=Tr0ub4dor3x"),
+            "",
+            "secret-in-plain-text",
+            &["JAVA_OPTS"],
+        );
+        for good in [
+            "'--port=80', --verbose",
+            "--tls-private-key-file=/tls/key.pem",
+            "--password-file, /x",
+            "--token=$(TOKEN)",
+            "--enable-token, 'true'",
+        ] {
+            quiet(&pod(&format!("args: [{good}]")), "", "secret-in-plain-text");
+        }
     }
 
     #[test]

@@ -43,10 +43,10 @@ fn nothing(set: &Set<'_>, d: &Document, selector: &Value) {
     let own = set.own_backers(namespace);
     let near =
         |b: &&Backer<'_>| wanted.iter().any(|(k, _)| b.labels.and_then(|l| l.get(k.as_str())).is_some());
-    let of_name = |b: &&Backer<'_>| b.label.ends_with(&format!("/{}", d.name()));
+    let of_name = |b: &&Backer<'_>| b.name == d.name();
     let fix = match own.iter().find(of_name).or_else(|| own.iter().find(near)) {
         Some(b) => {
-            format!("The pods of {} have {}: make selector and labels agree", b.label, shown(b.labels))
+            format!("The pods of {} have {}: make selector and labels agree", b.label(), shown(b.labels))
         }
         None => "Make the selector agree with the labels of the pod template".into(),
     };
@@ -65,7 +65,7 @@ fn target_ports(set: &Set<'_>, d: &Document, ports: &[Value], backers: &[Backer<
         .map(|(n, name)| if name.is_empty() { n.to_string() } else { format!("{n} ({name})") })
         .collect::<Vec<_>>()
         .join(", ");
-    let behind = &backers[0].label;
+    let behind = backers[0].label();
     for (i, port) in ports.iter().enumerate() {
         let path = format!("/spec/ports/{i}/targetPort");
         match port.get("targetPort") {

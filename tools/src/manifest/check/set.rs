@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::pods::{Backer, Pods};
 use super::{Checked, Finding, Level};
 use crate::cluster::resolve::nearest;
 use crate::manifest::Document;
@@ -17,6 +18,11 @@ pub(super) struct Set<'a> {
     pub documents: &'a [Document],
     /// Documents of Kubernetes' own kinds, by lower-case kind; custom ones under "".
     of_kind: BTreeMap<String, Vec<&'a Document>>,
+    /// The same by namespace and name.
+    by_name: BTreeMap<String, BTreeMap<(&'a str, &'a str), &'a Document>>,
+    /// What the documents make pods of, by namespace.
+    pub(super) workloads: BTreeMap<&'a str, Vec<Backer<'a>>>,
+    pub(super) pods: Vec<Pods<'a>>,
     known: &'a Known,
     /// What was asked for and is not known.
     asks: RefCell<BTreeSet<Ask>>,
@@ -50,20 +56,38 @@ const CLUSTER_WIDE: [&str; 12] = [
 
 /// The lower-case kind of a document of Kubernetes' own; empty for custom kinds, which may share a name with one.
 pub(super) fn kind_of(document: &Document) -> String {
+    if is_custom(document) { String::new() } else { document.kind().to_lowercase() }
+}
+
+fn is_custom(document: &Document) -> bool {
     let group = document.api_version().split_once('/').map_or("", |(group, _)| group);
-    if group.contains('.') && !group.ends_with(".k8s.io") {
-        return String::new();
-    }
-    document.kind().to_lowercase()
+    group.contains('.') && !group.ends_with(".k8s.io")
 }
 
 impl<'a> Set<'a> {
     pub fn new(documents: &'a [Document], known: &'a Known) -> Self {
-        let mut of_kind: BTreeMap<String, Vec<&Document>> = BTreeMap::new();
+        let mut set = Self {
+            documents,
+            of_kind: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            pods: documents.iter().filter_map(Pods::of).collect(),
+            known,
+            asks: RefCell::default(),
+            findings: RefCell::default(),
+        };
         for d in documents {
-            of_kind.entry(kind_of(d)).or_default().push(d);
+            let kind = kind_of(d);
+            let names = set.by_name.entry(kind.clone()).or_default();
+            names.insert((namespace_of(d, &known.namespace), d.name()), d);
+            set.of_kind.entry(kind).or_default().push(d);
         }
-        Self { documents, of_kind, known, asks: RefCell::default(), findings: RefCell::default() }
+        for pods in &set.pods {
+            let backer =
+                Backer { kind: pods.doc.kind(), name: pods.doc.name(), spec: pods.spec, labels: pods.labels };
+            set.workloads.entry(namespace_of(pods.doc, &known.namespace)).or_default().push(backer);
+        }
+        set
     }
 
     /// Documents of a kind of Kubernetes' own, by its lower-case name.
@@ -83,13 +107,7 @@ impl<'a> Set<'a> {
 
     /// The namespace that the document will be in; empty for what has none.
     pub fn namespace(&self, document: &'a Document) -> &'a str {
-        if CLUSTER_WIDE.contains(&kind_of(document).as_str()) {
-            return "";
-        }
-        match document.namespace() {
-            "" => &self.known.namespace,
-            named => named,
-        }
+        namespace_of(document, &self.known.namespace)
     }
 
     /// One object, of the set or else of the cluster.
@@ -102,7 +120,7 @@ impl<'a> Set<'a> {
 
     /// One document of the set.
     pub fn own(&self, kind: &'static str, namespace: &str, name: &str) -> Option<&'a Document> {
-        self.of(kind).find(|d| d.name() == name && self.namespace(d) == namespace)
+        self.by_name.get(kind)?.get(&(namespace, name)).copied()
     }
 
     /// One object as the cluster has it.
@@ -300,6 +318,16 @@ fn dotted(path: &str) -> String {
         }
     }
     out
+}
+
+fn namespace_of<'a>(document: &'a Document, default: &'a str) -> &'a str {
+    if !is_custom(document) && CLUSTER_WIDE.iter().any(|k| k.eq_ignore_ascii_case(document.kind())) {
+        return "";
+    }
+    match document.namespace() {
+        "" => default,
+        named => named,
+    }
 }
 
 fn plural(kind: &str) -> String {

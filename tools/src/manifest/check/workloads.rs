@@ -20,7 +20,7 @@ pub(super) fn check(set: &Set<'_>) {
             items(&pods.doc.value, "/spec/volumeClaimTemplates").iter().map(|v| text(v, "/metadata/name")),
         );
         for container in &containers {
-            probes(set, pods.doc, container, &all_ports);
+            probes(set, &pods, container, &all_ports);
             mounts(set, pods.doc, container, &volumes);
             variables(set, pods.doc, container);
             for (i, port) in items(container.value, "/ports").iter().enumerate() {
@@ -78,7 +78,10 @@ fn selector(set: &Set<'_>, pods: &Pods<'_>) {
     }
 }
 
-fn probes(set: &Set<'_>, d: &Document, container: &Container<'_>, all_ports: &[i64]) {
+fn probes(set: &Set<'_>, pods: &Pods<'_>, container: &Container<'_>, all_ports: &[i64]) {
+    let d = pods.doc;
+    // On the node's own network nobody declares ports.
+    let undeclared_matters = pods.spec["hostNetwork"] != true && !container.ports().is_empty();
     let named: Vec<&str> =
         items(container.value, "/ports").iter().map(|p| text(p, "/name")).filter(|n| !n.is_empty()).collect();
     let handlers = [
@@ -114,7 +117,7 @@ fn probes(set: &Set<'_>, d: &Document, container: &Container<'_>, all_ports: &[i
                 port => {
                     let number = port.as_i64().or_else(|| port.as_str()?.parse().ok());
                     if let Some(n) = number
-                        && !container.ports().is_empty()
+                        && undeclared_matters
                         && !all_ports.contains(&n)
                     {
                         let declared: Vec<String> = container.ports().iter().map(i64::to_string).collect();

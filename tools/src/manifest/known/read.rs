@@ -1,6 +1,6 @@
 //! Reads from the cluster what the checks want to know of it: side by side, and no more than they ask for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -17,6 +17,9 @@ use crate::object::{ApiKind, builtin_kinds, items, text};
 const ABREAST: usize = 16;
 /// Answers lead to new questions, such as what else there is when something is missing; not for ever.
 const ROUNDS: usize = 5;
+/// From so many objects of one kind in one namespace on, they are listed instead of read one by one. Not Secrets and
+/// ConfigMaps: nobody is to read more of them than are named.
+const MANY: usize = 12;
 /// Names to choose a suggestion from.
 const NAMES: usize = 2000;
 
@@ -38,6 +41,7 @@ pub async fn known(cluster: &Cluster, documents: &[Document]) -> Known {
         if asks.is_empty() {
             break;
         }
+        let asks = gathered(asks, &known);
         let answers: Vec<(Ask, Answer)> = futures::stream::iter(asks)
             .map(|ask| async {
                 let answer = answer(cluster, &ask).await;
@@ -68,6 +72,28 @@ pub async fn known(cluster: &Cluster, documents: &[Document]) -> Known {
         }
     }
     known
+}
+
+/// The same questions, with many about single objects put as one about all; once, for it may be refused.
+fn gathered(asks: Vec<Ask>, known: &Known) -> BTreeSet<Ask> {
+    let place = |ask: &Ask| match ask {
+        Ask::Object(o) if !matches!(o.kind.as_str(), "secret" | "configmap") => {
+            Some((o.kind.clone(), o.namespace.clone())).filter(|at| !known.lists.contains_key(at))
+        }
+        _ => None,
+    };
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for at in asks.iter().filter_map(place) {
+        *counts.entry(at).or_default() += 1;
+    }
+    asks.into_iter()
+        .map(|ask| match place(&ask) {
+            Some((kind, namespace)) if counts[&(kind.clone(), namespace.clone())] >= MANY => {
+                Ask::List(kind, namespace)
+            }
+            _ => ask,
+        })
+        .collect()
 }
 
 async fn answer(cluster: &Cluster, ask: &Ask) -> Answer {
@@ -206,7 +232,7 @@ fn pod(found: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::builtin;
+    use crate::object::{ObjectRef, builtin};
 
     #[test]
     fn values_of_secrets_are_not_kept() {
@@ -214,6 +240,24 @@ mod tests {
         let kept = trimmed(&builtin("secret"), secret);
         assert_eq!(kept["data"], json!({"k": null}));
         assert!(!kept.to_string().contains("Y2FuYXJ5"));
+    }
+
+    #[test]
+    fn many_of_a_kind_are_one_question() {
+        let of = |kind: &str, n: usize| -> Vec<Ask> {
+            (0..n)
+                .map(|i| {
+                    Ask::Object(ObjectRef { kind: kind.into(), namespace: "n".into(), name: format!("x{i}") })
+                })
+                .collect()
+        };
+        let mut known = Known::default();
+        let all = BTreeSet::from([Ask::List("service".into(), "n".into())]);
+        assert_eq!(gathered(of("service", 20), &known), all);
+        assert_eq!(gathered(of("service", 3), &known).len(), 3);
+        assert_eq!(gathered(of("secret", 20), &known).len(), 20);
+        known.lists.insert(("service".into(), "n".into()), None);
+        assert_eq!(gathered(of("service", 20), &known).len(), 20, "a refused list is not asked for again");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    fn done(uid: &str) -> Self {
+    pub fn done(uid: &str) -> Self {
         Self { outcome: StepOutcome::Done, uid: uid.into(), error: None }
     }
 

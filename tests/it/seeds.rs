@@ -1,0 +1,176 @@
+//! The systems of the design documents, deployed with kai: by chart, by manifests, by plain sentences.
+
+use std::path::{Path, PathBuf};
+
+use kai_evals::cluster::build::{Tool, go_tool};
+use kai_evals::terminal::Progress;
+
+use crate::support::{Person, World, has_real_kubelets, kubectl};
+
+fn seed(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("evals/seeds").join(path)
+}
+
+fn folder_of(tool: Tool) -> String {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let binary = runtime.block_on(go_tool(&Progress::stderr(), tool)).unwrap();
+    binary.parent().unwrap().display().to_string()
+}
+
+/// A person who starts kai with helm and kubectl on the PATH.
+fn person(world: &World, arguments: &[&str]) -> Person {
+    let mut command = world.command();
+    command.env("PATH", format!("{}:{}", folder_of(Tool::Helm), folder_of(Tool::Kubectl))).args(arguments);
+    Person::at(command)
+}
+
+fn ready(world: &World, name: &str, replicas: i64) {
+    let live = world.object(&format!("deployment/{name}"));
+    assert_eq!(live["status"]["readyReplicas"], replicas, "{name}: {}", live["status"]);
+}
+
+#[test]
+fn todo_by_chart() {
+    let world = World::empty("todochart");
+    world.kubectl(&["apply", "-f", seed("todo-app/secret.yaml").to_str().unwrap()]);
+    let chart = seed("todo-app/chart");
+    let release = ["apply", chart.to_str().unwrap(), "--release", "todo-app", "--allow", "control-plane"];
+    let mut kai = person(&world, &release);
+    kai.sees("waits for deployment/todo-app-backend").sees("Type").types(&world.namespace);
+    let seen = kai.ends(0);
+    assert!(seen.contains("Installed release todo-app"), "{seen}");
+    for name in ["todo-app-frontend-web", "todo-app-frontend-chatbot"] {
+        ready(&world, name, 2);
+    }
+    // The same again is nothing; another value is one field.
+    let mut kai = person(&world, &[&release[..], &["--set", "config.LOG_LEVEL=debug"]].concat());
+    kai.sees("LOG_LEVEL: info → debug").sees("Type").types("n");
+    kai.ends(3);
+}
+
+#[test]
+fn todo_by_plain_sentences() {
+    let world = World::empty("todowords");
+    world.kubectl(&["apply", "-f", seed("todo-app/secret.yaml").to_str().unwrap()]);
+    let sentences = [
+        "deploy backend with image todo-backend:v1, 2 replicas, port 8000, secret app-secrets, readiness /ready and liveness /health",
+        "deploy frontend with image todo-frontend:latest, 2 replicas, port 3000",
+        "scale backend deployment to 3 replicas",
+        "set the memory limit of backend to 512Mi",
+        "autoscale backend from 2 to 5 at 70% cpu and 80% memory",
+    ];
+    for words in sentences {
+        world.kai(&["--yes", words]).ends(0);
+    }
+    ready(&world, "frontend", 2);
+    assert_eq!(world.object("hpa/backend")["spec"]["maxReplicas"], 5);
+    let out = world.kai(&["show me why pods are not starting"]).ends(0);
+    assert!(out.stdout.contains("No pod") || out.stdout.contains("ready"), "{}", out.stdout);
+}
+
+#[test]
+fn what_the_documents_have_wrong_is_said() {
+    let world = World::empty("todowrong");
+    let path = seed("todo-app/as-written");
+    let out = world.kai(&["apply", path.to_str().unwrap(), "--dry-run"]).ends(1);
+    for says in [
+        "PodSecurityPolicy was removed in Kubernetes 1.25",
+        "VITE_OPENAI_API_KEY",
+        "browsers cannot resolve the cluster's own names",
+        "the backend is the text backend-service:8000",
+        "restricts Egress and allows none",
+        "reading all Secrets of the namespace",
+        "is a tag that moves",
+        "Did you mean todo-app-backend",
+    ] {
+        assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    world.nothing_was_written();
+}
+
+/// Copies a folder of a seed, for there are folders in it that are not to be applied.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn mycorrhizae_by_kustomize_with_promotion_and_rollback() {
+    let world = World::empty("myco");
+    for (place, name) in [("prod", "prod"), ("nightly", "nightly")] {
+        let overlay = seed(&format!("mycorrhizae/overlays/{place}"));
+        let mut kai = person(&world, &["apply", overlay.to_str().unwrap()]);
+        kai.sees("Type").types(name);
+        kai.ends(0);
+    }
+    // Promotion: prod gets nightly's commit, part by part; production wants the name.
+    for part in ["frontend", "backend-server"] {
+        let mut kai = world.person(&[&format!("update {part} to 8214e42 in prod")]);
+        kai.sees("4be1c7d → registry.example.com/mycorrhiza/").sees("Type").types(part);
+        kai.ends(0);
+    }
+    if has_real_kubelets() {
+        // A bad commit takes nobody's place, and is back in seconds.
+        let mut kai = world.person(&["update backend-server to c03d5e8 in prod"]);
+        kai.sees("Type").types("backend-server").sees("does not come up");
+        kai.ends(4);
+        let live: serde_json::Value =
+            serde_json::from_str(&kubectl(&["-n", "prod", "get", "deployment/backend-server", "-o", "json"]))
+                .unwrap();
+        assert_eq!(live["status"]["availableReplicas"], 3, "the old pods serve on: {}", live["status"]);
+        let mut kai = world.person(&["roll back backend-server in prod"]);
+        kai.sees("c03d5e8 → registry.example.com/mycorrhiza/backend-server:8214e42")
+            .sees("Type")
+            .types("backend-server");
+        kai.ends(0);
+    }
+    for namespace in ["prod", "nightly"] {
+        kubectl(&["delete", "namespace", namespace, "--wait=false"]);
+    }
+}
+
+#[test]
+fn santaclaude_in_the_order_in_which_its_parts_need_each_other() {
+    // Volumes are bound by the provisioner of the kind cluster.
+    if !has_real_kubelets() {
+        return;
+    }
+    let world = World::empty("santa");
+    let folder = world.home.path().join("santaclaude");
+    for part in
+        ["shared", "ai-service", "browser-pool-service", "audit-sink-service", "message-queue-service"]
+    {
+        copy(&seed("santaclaude").join(part), &folder.join(part));
+    }
+    std::fs::copy(seed("santaclaude/secret.yaml"), folder.join("secret.yaml")).unwrap();
+    let mut kai = person(&world, &["apply", folder.to_str().unwrap(), "--allow", "secrets"]);
+    kai.sees("waits for deployment/redis").sees("Type").types("santaclaude");
+    let seen = kai.ends(0);
+    let at = |what: &str| seen.rfind(what).unwrap_or_else(|| panic!("no {what} in {seen}"));
+    assert!(at("✓ deployment/redis") < at("✓ deployment/message-queue-service"), "{seen}");
+    assert!(at("✓ deployment/clickhouse") < at("✓ deployment/audit-sink-service"), "{seen}");
+    kubectl(&["delete", "namespace", "santaclaude", "--wait=false"]);
+}
+
+#[test]
+fn what_the_other_documents_have_wrong_is_said() {
+    let world = World::empty("wrongs");
+    for (path, says) in [
+        ("mycorrhizae/as-written/ingress-canary.yaml", "takes the name of a cookie, not name=value"),
+        ("mycorrhizae/as-written/ingress-canary.yaml", "nightly-frontend-svc"),
+        ("mycorrhizae/as-written/ingress-prod.yaml", "spec.ingressClassName"),
+        ("santaclaude/as-written/redis.yaml", "Recreate"),
+        ("santaclaude/as-written/pod-security-context.yaml", "allowPrivilegeEscalation"),
+    ] {
+        let path = seed(path);
+        let out = world.kai(&["apply", path.to_str().unwrap(), "--dry-run"]);
+        assert!(out.all().contains(says), "{says}: {}", out.all());
+    }
+    world.nothing_was_written();
+}
