@@ -280,6 +280,15 @@ fn everything_that_can_be_asked_for() {
 }
 
 #[test]
+fn what_a_deployment_refers_to_and_is_not_there_is_said() {
+    let world = World::empty("deployrefs");
+    let arguments = json!({"name": "api", "image": "api:latest", "env_from": ["KEY=secret/keys/openai"]});
+    let arguments = ["call", "deploy", &arguments.to_string(), "--dry-run"];
+    world.kai(&arguments).ends(0).says("there is no secret keys").says("is a tag that moves");
+    world.nothing_was_written();
+}
+
+#[test]
 fn what_would_have_to_be_guessed_is_asked() {
     let world = World::empty("deployask");
     deploy(&world, json!({"name": "nothing-of-that-name"})).ends(1).says("say which image");

@@ -217,22 +217,22 @@ fn a_kustomization_is_rendered_and_applied() {
 #[test]
 fn definitions_stay_and_hooks_are_left_to_helm() {
     let chart = Chart::new("helmcrd");
-    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: gadgets.kai.example}\nspec:\n  group: kai.example\n  scope: Namespaced\n  names: {plural: gadgets, singular: gadget, kind: Gadget}\n  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]\n";
-    chart.write("crds/gadget.yaml", crd);
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: sprockets.kai.example}\nspec:\n  group: kai.example\n  scope: Namespaced\n  names: {plural: sprockets, singular: sprocket, kind: Sprocket}\n  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]\n";
+    chart.write("crds/sprocket.yaml", crd);
     chart.write(
         "templates/test.yaml",
         "apiVersion: v1\nkind: Pod\nmetadata: {name: try, annotations: {helm.sh/hook: test}}\nspec: {restartPolicy: Never, containers: [{name: t, image: busybox}]}\n",
     );
-    let path = chart.folder.join("crds/gadget.yaml");
+    let path = chart.folder.join("crds/sprocket.yaml");
     chart.world.kubectl(&["apply", "-f", path.to_str().unwrap()]);
     let out = chart.kai(&["apply", chart.path(), "--yes"]).ends(0);
-    assert!(out.all().contains("gadgets.kai.example is there and stays"), "{}", out.all());
+    assert!(out.all().contains("sprockets.kai.example is there and stays"), "{}", out.all());
     assert!(!out.all().contains("pod/try"), "tests are no news: {}", out.all());
     assert!(!chart.helm(&["get", "manifest", "shop"]).contains("CustomResourceDefinition"));
     let hooks = chart.helm(&["get", "hooks", "shop"]);
     assert!(hooks.contains("name: migrate") && hooks.contains("name: try"), "{hooks}");
     chart.helm(&["uninstall", "shop"]);
-    chart.world.kubectl(&["get", "crd", "gadgets.kai.example"]);
+    chart.world.kubectl(&["get", "crd", "sprockets.kai.example"]);
 }
 
 #[test]

@@ -19,6 +19,8 @@ use crate::cluster::Cluster;
 use crate::cluster::resolve::Resolved;
 use crate::diff;
 use crate::error::ToolError;
+use crate::manifest::known::known;
+use crate::manifest::{check, read};
 use crate::object::{ApiKind, builtin, is_object_name, items, text};
 use crate::plan::{Change, Plan, UndoBy};
 use crate::review::{Level, Line};
@@ -196,6 +198,7 @@ impl Deploy {
         }
         let built = objects::build(self, namespace, image, &ports)?;
         lines.extend(built.lines);
+        lines.extend(findings(cluster, &built.objects).await?);
         let mut changes = Vec::new();
         for (kind, manifest) in built.objects {
             let kind = cluster.kind(kind).await?;
@@ -310,6 +313,26 @@ impl Deploy {
         }
         Ok(())
     }
+}
+
+/// What the checks of manifests find in what is about to be made: references to nothing, tags that move. What kai itself
+/// decided is explained by the lines of its defaults.
+async fn findings(cluster: &Cluster, objects: &[(&'static str, Value)]) -> Result<Vec<Line>, ToolError> {
+    let mut documents = Vec::new();
+    for (_, manifest) in objects {
+        documents.extend(read::parse("deploy", &manifest.to_string())?);
+    }
+    let known = known(cluster, &documents).await;
+    let found = check::check(&documents, &known).findings;
+    let worth = |f: &&check::Finding| f.level == check::Level::Problem || f.path.ends_with("image");
+    Ok(found
+        .iter()
+        .filter(worth)
+        .map(|f| {
+            let level = if f.level == check::Level::Problem { Level::Problem } else { Level::Warning };
+            Line::new(level, "check", format!("{}. {}", f.says, f.fix))
+        })
+        .collect())
 }
 
 /// Makes an object, or lays what was asked over the one that is there; `None` when it is so already.
