@@ -21,7 +21,7 @@ if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(unam
     say "tests on kind, with real kubelets"
     KAI_TEST_KIND=1 cargo test -p kai-evals --test kind -- --nocapture
     say "kai on kind"
-    KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- rollouts real undo approval::zero preview --test-threads 3
+    KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- rollouts:: real:: undo:: approval::zero preview:: --test-threads 3
     say "the seed systems on kind"
     KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- seeds --test-threads 1
   fi

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kai_evals::cluster::build::{Tool, go_tool};
 use kai_evals::terminal::Progress;
 
-use crate::support::{Person, World, has_real_kubelets, kubectl};
+use crate::support::{Person, World, has_real_kubelets, kubectl, run};
 
 fn seed(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("evals/seeds").join(path)
@@ -187,6 +187,40 @@ fn what_the_other_documents_have_wrong_is_said() {
         let out = world.kai(&["apply", path.to_str().unwrap(), "--dry-run"]).all();
         let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(plain.contains(says), "{says}: {out}");
+    }
+    world.nothing_was_written();
+}
+
+#[test]
+fn of_the_right_forms_only_what_the_cluster_lacks_is_said() {
+    let world = World::empty("rights");
+    world.kubectl(&["apply", "-f", seed("todo-app/secret.yaml").to_str().unwrap()]);
+    // What simulated nodes and kind do not have, and what time has done to the documents' controller.
+    let lacks = [
+        "no IngressClass",
+        "no StorageClass",
+        "serves no metrics",
+        "ingress-nginx controller, which is retired",
+    ];
+    for path in [
+        "todo-app/k8s",
+        "mycorrhizae/overlays/prod",
+        "santaclaude/shared",
+        "santaclaude/message-queue-service",
+    ] {
+        let path = seed(path);
+        let mut command = world.command();
+        command.env("PATH", folder_of(Tool::Kubectl));
+        let out = run(command.args(["apply", path.to_str().unwrap(), "--dry-run"])).all();
+        let plain = out.split_whitespace().collect::<Vec<_>>().join(" ").replace("! check", "✗ check");
+        assert!(plain.contains("Apply"), "{out}");
+        for finding in plain.split("✗ check").skip(1) {
+            let of_the_cluster = lacks.iter().any(|lack| finding.contains(lack));
+            let of_the_folder = finding.contains("there is no namespace santaclaude")
+                || finding.contains("no serviceaccount todo-app-sa in namespace todo")
+                || finding.contains("no service redis");
+            assert!(of_the_cluster || of_the_folder, "{finding}");
+        }
     }
     world.nothing_was_written();
 }
