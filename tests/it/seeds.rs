@@ -193,7 +193,7 @@ fn what_the_other_documents_have_wrong_is_said() {
 
 #[test]
 fn of_the_right_forms_only_what_the_cluster_lacks_is_said() {
-    let world = World::empty("rights");
+    let world = World::empty("rightforms");
     world.kubectl(&["apply", "-f", seed("todo-app/secret.yaml").to_str().unwrap()]);
     // What simulated nodes and kind do not have, and what time has done to the documents' controller.
     let lacks = [
