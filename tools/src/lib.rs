@@ -14,7 +14,6 @@ pub mod manifest;
 pub mod object;
 pub mod plan;
 pub mod policy;
-pub mod quantity;
 pub mod redact;
 pub mod render;
 pub mod report;
@@ -23,6 +22,8 @@ pub mod review;
 pub mod sanitize;
 pub mod store;
 pub mod tool;
+
+pub use kai_diagnose::quantity;
 
 pub use cluster::Cluster;
 pub use error::ToolError;

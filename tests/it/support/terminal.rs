@@ -40,7 +40,10 @@ impl Person {
                 self.seen.push_str(&String::from_utf8_lossy(found.before()));
                 self.seen.push_str(text);
             }
-            Err(e) => panic!("`{text}` is not seen ({e}) after: {}", self.seen),
+            Err(e) => {
+                let rest = self.session.check(expectrl::Regex("(?s).+")).map(|c| String::from_utf8_lossy(c.as_bytes()).into_owned());
+                panic!("`{text}` is not seen ({e}) after: {}, then: {}", self.seen, rest.unwrap_or_default())
+            }
         }
         self
     }
