@@ -39,7 +39,9 @@ fn relevant(engine: &Engine<'_>, scope: &Scope) -> Option<BTreeSet<Key>> {
     }
     let is_meant = |object: &Object| match (&scope.object, &scope.namespace) {
         (Some(asked), _) => object == asked,
-        (None, Some(namespace)) => object.namespace == *namespace || object.kind == "namespace" && object.name == *namespace,
+        (None, Some(namespace)) => {
+            object.namespace == *namespace || object.kind == "namespace" && object.name == *namespace
+        }
         (None, None) => true,
     };
     let mut keys = BTreeSet::new();
@@ -95,7 +97,11 @@ pub(crate) fn is_unwell(snap: &Snapshot, pod: &Pod) -> bool {
     let says_so = pod.containers().any(|(container, status, is_init)| {
         status.is_some_and(|s| {
             let waits = s.state.waiting.as_ref().is_some_and(|w| !is_normal_wait(&w.reason));
-            let ended = s.state.terminated.as_ref().is_some_and(|t| t.exit_code != 0 || !is_init && pod.spec.restart_policy == "Always");
+            let ended = s
+                .state
+                .terminated
+                .as_ref()
+                .is_some_and(|t| t.exit_code != 0 || !is_init && pod.spec.restart_policy == "Always");
             let fell = s.last_state.terminated.as_ref().is_some_and(|t| t.exit_code != 0);
             let sidecar = is_init && container.is_sidecar();
             waits || ended || (fell && (!is_init || sidecar || s.restart_count > 0))
