@@ -8,11 +8,11 @@ use crate::error::ToolError;
 use crate::report::Report;
 use crate::tool::{Context, Query};
 
-/// Find what is broken and why, with fixes: root causes from the objects, events and logs. First choice for trouble.
+/// Find what is broken and why, with fixes. First choice for trouble.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Diagnose {
-    /// kind/name, name or namespace; left out: all.
+    /// kind/name, name or namespace.
     about: Option<String>,
     namespace: Option<String>,
     also: Option<Also>,
