@@ -6,6 +6,7 @@ mod dump;
 mod save;
 mod scope;
 mod tell;
+mod why;
 
 pub use collect::{Collected, Cost, collect};
 pub use dump::{from_path, of_dump};
@@ -14,3 +15,4 @@ pub use kai_diagnose::{Class, Confidence, Diagnosis, Finding, Fix, Object, Scope
 pub use save::save;
 pub use scope::{Asked, as_meant, resolve};
 pub use tell::{Show, report};
+pub use why::{explained, why};

@@ -77,7 +77,7 @@ fn line(text: &str) -> String {
 }
 
 /// Every text of a finding, cleaned: all of them come from the cluster in part.
-fn cleaned(finding: &Finding) -> Finding {
+pub(super) fn cleaned(finding: &Finding) -> Finding {
     fn all(value: &mut Value) {
         match value {
             Value::String(text) => *text = line(text),
