@@ -6,8 +6,11 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Pod};
 
 pub mod config;
+pub mod image;
+pub mod pull;
 pub mod services;
 pub mod similar;
+pub mod start;
 pub mod unexplained;
 
 /// A container that may be in trouble.
@@ -24,10 +27,10 @@ type WorkloadRule = for<'a> fn(&mut Engine<'a>, &'a Workload<'a>) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[config::volumes];
+pub const POD: &[PodRule] = &[start::refused, config::volumes, start::volumes];
 
 /// What explains one container: the first that does is right.
-pub const CONTAINER: &[ContainerRule] = &[config::container];
+pub const CONTAINER: &[ContainerRule] = &[pull::container, config::container, start::container];
 
 /// What explains a workload beside its pods: all that do.
 pub const WORKLOAD: &[WorkloadRule] = &[];
@@ -36,7 +39,7 @@ pub const WORKLOAD: &[WorkloadRule] = &[];
 pub const SCANS: &[Scan] = &[crate::walk::workloads, services::scan];
 
 /// The catalogue, family by family.
-pub const FAMILIES: &[&[Cause]] = &[config::CAUSES, services::CAUSES, unexplained::CAUSES];
+pub const FAMILIES: &[&[Cause]] = &[config::CAUSES, pull::CAUSES, start::CAUSES, services::CAUSES, unexplained::CAUSES];
 
 /// All causes.
 pub fn causes() -> impl Iterator<Item = &'static Cause> {

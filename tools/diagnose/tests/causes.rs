@@ -21,7 +21,7 @@ struct Fixture {
     about: String,
     /// The causes that are to be found, the first one on top: all faults (or all of the class of the first), no other.
     expect: Vec<Expected>,
-    /// Healthy things to start from, files of `base/`; `cluster` is always there.
+    /// Things to start from, files of `base/`; `cluster` is always there. What ends in `-down` is for the fault only.
     #[serde(default)]
     base: Vec<String>,
     /// Merge patches on objects by kind, namespace and name. What is not there is made; `$delete: true` takes it away.
@@ -136,9 +136,10 @@ fn merge(into: &mut Value, patch: &Value) {
     }
 }
 
-fn snapshot(fixture: &Fixture, patches: &[Value], logs: &BTreeMap<String, String>) -> Snapshot {
+fn snapshot(fixture: &Fixture, patches: &[Value], logs: &BTreeMap<String, String>, is_twin: bool) -> Snapshot {
     let mut objects = Objects::new();
-    for base in ["cluster".to_owned()].iter().chain(&fixture.base) {
+    let base = fixture.base.iter().filter(|b| !(is_twin && b.ends_with("-down")));
+    for base in ["cluster".to_owned()].iter().chain(base) {
         let text = std::fs::read_to_string(folder().join(format!("base/{base}.yaml"))).unwrap();
         let all: Vec<Value> = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("base {base}: {e}"));
         patch(&mut objects, &all);
@@ -210,7 +211,7 @@ fn told(diagnosis: &Diagnosis) -> String {
 }
 
 fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
-    let diagnosis = diagnose(&snapshot(fixture, &fixture.fault, &fixture.logs), &Scope::default());
+    let diagnosis = diagnose(&snapshot(fixture, &fixture.fault, &fixture.logs, false), &Scope::default());
     let class = fixture
         .expect
         .first()
@@ -265,7 +266,7 @@ fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
     if let Some(ask) = fixture.asks.iter().find(|a| !asked.contains(*a)) {
         return wrong(format!("it does not ask for {ask}; it asks {asked}"));
     }
-    let twin = diagnose(&snapshot(fixture, &fixture.healthy, &fixture.healthy_logs), &Scope::default());
+    let twin = diagnose(&snapshot(fixture, &fixture.healthy, &fixture.healthy_logs, true), &Scope::default());
     let ids: Vec<&str> = fixture.expect.iter().map(|e| e.cause.as_str()).collect();
     if twin.of(Class::Fault).count() > 0 || twin.findings.iter().any(|f| ids.contains(&f.cause.as_str())) {
         return Err(format!("{name}: its healthy twin is found unwell\n{}", told(&twin)));
