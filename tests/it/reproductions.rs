@@ -54,7 +54,8 @@ fn faults(world: &World) -> (Vec<String>, Value) {
     let faults: Vec<&Value> =
         answer["data"]["findings"].as_array().unwrap().iter().filter(|f| f["class"] == "fault").collect();
     let name = |o: &Value| format!("{}/{}", o["kind"].as_str().unwrap(), o["name"].as_str().unwrap());
-    let told = faults.iter().map(|f| format!("{} {}", f["cause"].as_str().unwrap(), name(&f["object"]))).collect();
+    let told =
+        faults.iter().map(|f| format!("{} {}", f["cause"].as_str().unwrap(), name(&f["object"]))).collect();
     (told, faults.first().map(|f| (*f).clone()).unwrap_or_default())
 }
 
@@ -103,13 +104,19 @@ fn show(file: &Path) -> Result<Duration, String> {
     };
     if seen.0 != wanted {
         clean();
-        return Err(format!("{id}: wanted {wanted:?}, found {:?}\n{}", seen.0, serde_json::to_string_pretty(&seen.1).unwrap()));
+        return Err(format!(
+            "{id}: wanted {wanted:?}, found {:?}\n{}",
+            seen.0,
+            serde_json::to_string_pretty(&seen.1).unwrap()
+        ));
     }
     let down: Vec<String> = seen.1["impact"]
         .as_array()
         .into_iter()
         .flatten()
-        .map(|i| format!("{}/{}", i["object"]["kind"].as_str().unwrap(), i["object"]["name"].as_str().unwrap()))
+        .map(|i| {
+            format!("{}/{}", i["object"]["kind"].as_str().unwrap(), i["object"]["name"].as_str().unwrap())
+        })
         .collect();
     if let Some(missing) = head.down.iter().find(|d| !down.contains(d)) {
         clean();
@@ -127,7 +134,11 @@ fn show(file: &Path) -> Result<Duration, String> {
         }
         if !seen.0.is_empty() {
             clean();
-            return Err(format!("{id}: after it was mended {:?} is found\n{}", seen.0, serde_json::to_string_pretty(&seen.1).unwrap()));
+            return Err(format!(
+                "{id}: after it was mended {:?} is found\n{}",
+                seen.0,
+                serde_json::to_string_pretty(&seen.1).unwrap()
+            ));
         }
     }
     clean();
@@ -150,7 +161,9 @@ fn each_reproduction_is_named_by_its_cause_and_healed_is_clean() {
                 loop {
                     let Some(file) = queue.lock().unwrap().next() else { return };
                     match show(&file) {
-                        Ok(took) => println!("{} in {:.1} s", file.file_stem().unwrap().display(), took.as_secs_f64()),
+                        Ok(took) => {
+                            println!("{} in {:.1} s", file.file_stem().unwrap().display(), took.as_secs_f64())
+                        }
                         Err(why) => failures.lock().unwrap().push(why),
                     }
                 }
@@ -158,6 +171,12 @@ fn each_reproduction_is_named_by_its_cause_and_healed_is_clean() {
         }
     });
     let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{} of {} reproductions:\n{}", failures.len(), chosen.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} reproductions:\n{}",
+        failures.len(),
+        chosen.len(),
+        failures.join("\n")
+    );
     println!("{} reproductions", chosen.len());
 }

@@ -181,9 +181,17 @@ pub(crate) fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) 
     engine.explain(&workload.object(), |engine| {
         let mut roots = Roots::new();
         let is_short = workload.ready < workload.desired;
+        let is_job = workload.kind == "job";
+        let says = |kind: &str| condition(workload.conditions, kind).is_some_and(|c| c.status == "True");
+        // A Job that is done, or that tries again, is well; so is one whose CronJob has come through since.
+        if is_job && (says("Complete") || says("Failed") && rules::jobs::is_outlived(engine, workload)) {
+            return roots;
+        }
+        let gave_up = is_job && says("Failed");
         for one in &workload.pods {
             // What an earlier pod left behind is no trouble of a workload that has all its pods.
-            if one.status.phase == "Failed" && (!is_short || workload.kind == "job") {
+            let is_history = one.status.phase == "Failed" && (!is_short || is_job && !gave_up);
+            if is_history || is_job && !gave_up && one.status.phase == "Running" {
                 continue;
             }
             roots.extend(pod(engine, one));

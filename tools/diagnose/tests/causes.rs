@@ -136,7 +136,12 @@ fn merge(into: &mut Value, patch: &Value) {
     }
 }
 
-fn snapshot(fixture: &Fixture, patches: &[Value], logs: &BTreeMap<String, String>, is_twin: bool) -> Snapshot {
+fn snapshot(
+    fixture: &Fixture,
+    patches: &[Value],
+    logs: &BTreeMap<String, String>,
+    is_twin: bool,
+) -> Snapshot {
     let mut objects = Objects::new();
     let base = fixture.base.iter().filter(|b| !(is_twin && b.ends_with("-down")));
     for base in ["cluster".to_owned()].iter().chain(base) {

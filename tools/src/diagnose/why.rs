@@ -19,10 +19,8 @@ pub async fn why(cluster: &Cluster, object: &ObjectRef) -> Option<Finding> {
     let about = Some(format!("{}/{}", object.kind, object.name));
     let asked = Asked { about, namespace: Some(object.namespace.clone()).filter(|n| !n.is_empty()) };
     let collected = tokio::time::timeout(PATIENCE, collect(cluster, &asked, false)).await.ok()?.ok()?;
-    let meant = Scope {
-        namespace: None,
-        object: Some(Object::new(&object.kind, &object.namespace, &object.name)),
-    };
+    let meant =
+        Scope { namespace: None, object: Some(Object::new(&object.kind, &object.namespace, &object.name)) };
     debug_assert_eq!(collected.scope, meant);
     let faults = collected.diagnosis.findings.iter().filter(|f| f.class == Class::Fault);
     faults.filter(|f| f.cause != "unexplained").map(cleaned).next()

@@ -29,8 +29,11 @@ pub const CAUSES: &[Cause] = &[
 
 const TAG_MISSING: Cause =
     Cause::fault("image-tag-missing", 2, "The registry does not have the image, or not under that tag.");
-const REPO_DENIED: Cause =
-    Cause::fault("image-repo-denied", 2, "The registry wants to know who pulls, and the pod does not say it.");
+const REPO_DENIED: Cause = Cause::fault(
+    "image-repo-denied",
+    2,
+    "The registry wants to know who pulls, and the pod does not say it.",
+);
 const SECRET_MISSING: Cause =
     Cause::fault("pull-secret-missing", 2, "The Secret with the registry's credentials does not exist.");
 const SECRET_WRONG: Cause = Cause::fault(
@@ -41,12 +44,14 @@ const SECRET_WRONG: Cause = Cause::fault(
 const HOST_UNKNOWN: Cause =
     Cause::fault("registry-host-unknown", 2, "The name of the registry cannot be resolved.");
 const UNREACHABLE: Cause = Cause::fault("registry-unreachable", 2, "The registry does not answer.");
-const TLS: Cause = Cause::fault("registry-tls", 2, "The registry's certificate is not trusted, or it speaks no TLS.");
+const TLS: Cause =
+    Cause::fault("registry-tls", 2, "The registry's certificate is not trusted, or it speaks no TLS.");
 const RATE_LIMITED: Cause =
     Cause::fault("registry-rate-limited", 2, "The registry refuses more pulls for a while.");
 const ARCH: Cause =
     Cause::fault("image-arch-mismatch", 2, "The image is not built for the architecture of the node.");
-const NAME_INVALID: Cause = Cause::fault("image-name-invalid", 2, "The name of the image is no name of an image.");
+const NAME_INVALID: Cause =
+    Cause::fault("image-name-invalid", 2, "The name of the image is no name of an image.");
 const NEVER_PULL: Cause = Cause::fault(
     "image-never-pull",
     2,
@@ -84,13 +89,19 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     };
     match waiting.reason.as_str() {
         "InvalidImageName" => {
-            let says = format!("the image `{image}` of container {} is no name of an image", case.container.name);
+            let says =
+                format!("the image `{image}` of container {} is no name of an image", case.container.name);
             return engine.root(new(&NAME_INVALID, maker.clone(), says).fix(correct(engine, case, &maker)));
         }
         "ErrImageNeverPull" => {
             let node = &case.pod.spec.node_name;
-            let says = format!("the image {image} is not on node {node}, and imagePullPolicy Never forbids to pull it");
-            let fix = Fix::advice(format!("set imagePullPolicy of container {} to IfNotPresent, or load the image onto the node", case.container.name));
+            let says = format!(
+                "the image {image} is not on node {node}, and imagePullPolicy Never forbids to pull it"
+            );
+            let fix = Fix::advice(format!(
+                "set imagePullPolicy of container {} to IfNotPresent, or load the image onto the node",
+                case.container.name
+            ));
             return engine.root(new(&NEVER_PULL, maker, says).observed().fix(fix));
         }
         "SignatureValidationFailed" => {
@@ -121,7 +132,8 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
                 None => format!("the image {image}"),
             };
             let hint = running_elsewhere(engine, image).map(|i| format!("; {i} runs in this cluster"));
-            let says = format!("{} does not have {what} (container {name}){}", parts.host, hint.unwrap_or_default());
+            let says =
+                format!("{} does not have {what} (container {name}){}", parts.host, hint.unwrap_or_default());
             new(&TAG_MISSING, maker.clone(), says).fix(correct(engine, case, &maker))
         }
         Why::Invalid => {
@@ -133,9 +145,13 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
                 Lookup::Found(node) => node.status.node_info.architecture.clone(),
                 _ => "the node's".to_owned(),
             };
-            let says = format!("the image {image} is not built for {architecture}, the architecture of node {}", case.pod.spec.node_name);
-            new(&ARCH, maker.clone(), says)
-                .fix(Fix::advice(format!("build {image} for {architecture}, or let the pods run on nodes of the image's architecture")))
+            let says = format!(
+                "the image {image} is not built for {architecture}, the architecture of node {}",
+                case.pod.spec.node_name
+            );
+            new(&ARCH, maker.clone(), says).fix(Fix::advice(format!(
+                "build {image} for {architecture}, or let the pods run on nodes of the image's architecture"
+            )))
         }
         Why::NoSpace => {
             let node = &case.pod.spec.node_name;
@@ -146,7 +162,8 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         Why::HostUnknown => {
             let near = nearest(parts.host, hosts(engine).into_iter());
             let hint = near.map(|h| format!("; other images come from {h}")).unwrap_or_default();
-            let says = format!("no registry is called {} (image {image} of container {name}){hint}", parts.host);
+            let says =
+                format!("no registry is called {} (image {image} of container {name}){hint}", parts.host);
             let finding = new(&HOST_UNKNOWN, maker.clone(), says);
             match near {
                 Some(host) => {
@@ -158,15 +175,20 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         }
         Why::Unreachable => {
             let says = format!("the registry {} does not answer {}", parts.host, place(engine, &parts));
-            new(&UNREACHABLE, registry, says)
-                .which("")
-                .fix(Fix::advice(format!("see why {} does not answer: the registry itself, a firewall, or the node's network", parts.host)))
+            new(&UNREACHABLE, registry, says).which("").fix(Fix::advice(format!(
+                "see why {} does not answer: the registry itself, a firewall, or the node's network",
+                parts.host
+            )))
         }
         Why::Tls => {
-            let says = format!("the registry {} cannot be trusted: its certificate or its protocol is not what the node expects", parts.host);
-            new(&TLS, registry, says)
-                .which("")
-                .fix(Fix::advice(format!("let the nodes trust the certificate of {}, or correct the certificate", parts.host)))
+            let says = format!(
+                "the registry {} cannot be trusted: its certificate or its protocol is not what the node expects",
+                parts.host
+            );
+            new(&TLS, registry, says).which("").fix(Fix::advice(format!(
+                "let the nodes trust the certificate of {}, or correct the certificate",
+                parts.host
+            )))
         }
         Why::Limited => {
             let says = format!("the registry {} allows no more pulls for now", parts.host);
@@ -186,11 +208,9 @@ fn words(engine: &Engine<'_>, case: &Case<'_>) -> String {
         return waiting.to_owned();
     }
     let image = format!("\"{}\"", case.container.image);
-    let event = engine
-        .index
-        .events(&case.pod.metadata)
-        .iter()
-        .find(|e| e.reason == "Failed" && e.message.starts_with("Failed to pull image") && e.message.contains(&image));
+    let event = engine.index.events(&case.pod.metadata).iter().find(|e| {
+        e.reason == "Failed" && e.message.starts_with("Failed to pull image") && e.message.contains(&image)
+    });
     event.map_or_else(|| waiting.to_owned(), |e| e.message.clone())
 }
 
@@ -208,13 +228,35 @@ fn classify(said: &str) -> Option<Why> {
         Why::Tls
     } else if has(&["no such host", "server misbehaving"]) {
         Why::HostUnknown
-    } else if has(&["unauthorized", "authorization failed", "access denied", "403 forbidden", "401", "denied:", "may require authorization", "authentication required", "insufficient_scope"]) {
+    } else if has(&[
+        "unauthorized",
+        "authorization failed",
+        "access denied",
+        "403 forbidden",
+        "401",
+        "denied:",
+        "may require authorization",
+        "authentication required",
+        "insufficient_scope",
+    ]) {
         Why::Denied
     } else if has(&["not found", "manifest unknown", "name unknown"]) {
         Why::Missing
     } else if has(&["invalid reference", "couldn't parse image"]) {
         Why::Invalid
-    } else if has(&["connection refused", "i/o timeout", "deadline exceeded", "connection reset", "no route to host", "network is unreachable", "500 internal", "502 bad", "503 service", "504 gateway", "eof"]) {
+    } else if has(&[
+        "connection refused",
+        "i/o timeout",
+        "deadline exceeded",
+        "connection reset",
+        "no route to host",
+        "network is unreachable",
+        "500 internal",
+        "502 bad",
+        "503 service",
+        "504 gateway",
+        "eof",
+    ]) {
         Why::Unreachable
     } else {
         return None;
@@ -222,7 +264,13 @@ fn classify(said: &str) -> Option<Why> {
 }
 
 /// The registry refuses: a Secret that is not there, one of the wrong type, or none at all.
-fn denied<'a>(engine: &mut Engine<'a>, case: &Case<'a>, parts: &Image<'_>, maker: &Object, said: &str) -> Roots {
+fn denied<'a>(
+    engine: &mut Engine<'a>,
+    case: &Case<'a>,
+    parts: &Image<'_>,
+    maker: &Object,
+    said: &str,
+) -> Roots {
     let pod = case.pod;
     let namespace = &pod.metadata.namespace;
     let image = &case.container.image;
@@ -235,23 +283,41 @@ fn denied<'a>(engine: &mut Engine<'a>, case: &Case<'a>, parts: &Image<'_>, maker
         let object = Object::new("secret", namespace, &secret.name);
         match engine.snap.secrets.find(namespace, &secret.name) {
             Lookup::Absent => {
-                let all: Vec<&str> = engine.snap.secrets.items.iter().filter(|s| s.metadata.name == secret.name).map(|s| s.metadata.namespace.as_str()).collect();
-                let says = format!("{maker} pulls with the Secret {}, which does not exist in {namespace}; {} wants to know who pulls", secret.name, parts.host);
+                let all: Vec<&str> = engine
+                    .snap
+                    .secrets
+                    .items
+                    .iter()
+                    .filter(|s| s.metadata.name == secret.name)
+                    .map(|s| s.metadata.namespace.as_str())
+                    .collect();
+                let says = format!(
+                    "{maker} pulls with the Secret {}, which does not exist in {namespace}; {} wants to know who pulls",
+                    secret.name, parts.host
+                );
                 let fix = match all.as_slice() {
                     [only] => Fix::call(
                         format!("copy secret {} from {only} to {namespace}", secret.name),
                         "copy",
                         json!({"kind": "secret", "name": secret.name, "from": only, "to": [namespace]}),
                     ),
-                    _ => Fix::advice(format!("create a Secret {} of type kubernetes.io/dockerconfigjson with credentials for {}", secret.name, parts.host)),
+                    _ => Fix::advice(format!(
+                        "create a Secret {} of type kubernetes.io/dockerconfigjson with credentials for {}",
+                        secret.name, parts.host
+                    )),
                 };
                 let finding = Finding::new(&SECRET_MISSING, object, says).fix(fix);
                 roots.push(engine.found(seen(finding)));
             }
-            Lookup::Found(found) if !found.kind.is_empty() && !found.kind.starts_with("kubernetes.io/dockerc") => {
-                let says = format!("is of type {}, and a pull wants kubernetes.io/dockerconfigjson", found.kind);
-                let finding = Finding::new(&SECRET_WRONG, object, says)
-                    .fix(Fix::advice(format!("create it anew with: kubectl create secret docker-registry, for {}", parts.host)));
+            Lookup::Found(found)
+                if !found.kind.is_empty() && !found.kind.starts_with("kubernetes.io/dockerc") =>
+            {
+                let says =
+                    format!("is of type {}, and a pull wants kubernetes.io/dockerconfigjson", found.kind);
+                let finding = Finding::new(&SECRET_WRONG, object, says).fix(Fix::advice(format!(
+                    "create it anew with: kubectl create secret docker-registry, for {}",
+                    parts.host
+                )));
                 roots.push(engine.found(seen(finding)));
             }
             Lookup::Found(found) if found.kind.is_empty() => engine.ask(Ask::Object {
@@ -266,14 +332,21 @@ fn denied<'a>(engine: &mut Engine<'a>, case: &Case<'a>, parts: &Image<'_>, maker
         return roots;
     }
     let finding = if pod.spec.image_pull_secrets.is_empty() {
-        let says = format!("{} does not give out {image} to just anybody, and the pods of {maker} have no pull secret", parts.host);
-        Finding::new(&REPO_DENIED, maker.clone(), says)
-            .fix(Fix::advice(format!("check the name of the image; if it is right, give the service account a pull secret for {}", parts.host)))
+        let says = format!(
+            "{} does not give out {image} to just anybody, and the pods of {maker} have no pull secret",
+            parts.host
+        );
+        Finding::new(&REPO_DENIED, maker.clone(), says).fix(Fix::advice(format!(
+            "check the name of the image; if it is right, give the service account a pull secret for {}",
+            parts.host
+        )))
     } else {
         let names: Vec<&str> = pod.spec.image_pull_secrets.iter().map(|s| s.name.as_str()).collect();
         let says = format!("{} refuses {image} to the credentials in {}", parts.host, names.join(", "));
-        Finding::new(&SECRET_WRONG, maker.clone(), says)
-            .fix(Fix::advice(format!("check that the Secret holds credentials for {} that may read {}", parts.host, parts.repository)))
+        Finding::new(&SECRET_WRONG, maker.clone(), says).fix(Fix::advice(format!(
+            "check that the Secret holds credentials for {} that may read {}",
+            parts.host, parts.repository
+        )))
     };
     let finding = seen(finding).which(case.container.name.clone()).observed();
     engine.root(finding)
@@ -307,10 +380,15 @@ fn set_image(case: &Case<'_>, maker: &Object, image: &str) -> Fix {
 /// Another version of an image that containers of the cluster really run; the commonest, and of those the last by name.
 fn running_elsewhere(engine: &Engine<'_>, image: &str) -> Option<String> {
     let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
-    let runs = |pod: &Pod, name: &str| pod.status.container_statuses.iter().any(|s| s.name == name && s.state.running.is_some());
+    let runs = |pod: &Pod, name: &str| {
+        pod.status.container_statuses.iter().any(|s| s.name == name && s.state.running.is_some())
+    };
     for pod in &engine.snap.pods.items {
         for container in &pod.spec.containers {
-            if container.image != image && same_repository(&container.image, image) && runs(pod, &container.name) {
+            if container.image != image
+                && same_repository(&container.image, image)
+                && runs(pod, &container.name)
+            {
                 *counts.entry(&container.image).or_default() += 1;
             }
         }
@@ -336,7 +414,9 @@ fn place(engine: &Engine<'_>, parts: &Image<'_>) -> String {
         .iter()
         .filter(|p| {
             p.containers().any(|(c, s, _)| {
-                let waits = s.and_then(|s| s.state.waiting.as_ref()).is_some_and(|w| w.reason.contains("ImagePull") || w.reason == "RegistryUnavailable");
+                let waits = s
+                    .and_then(|s| s.state.waiting.as_ref())
+                    .is_some_and(|w| w.reason.contains("ImagePull") || w.reason == "RegistryUnavailable");
                 waits && parse(&c.image).host == parts.host
             })
         })

@@ -53,6 +53,9 @@ pub fn pod(engine: &mut Engine<'_>, pod: &Pod) -> Roots {
     let finding = Finding::new(&UNEXPLAINED, Object::pod(pod), "is not ready and does not say why")
         .likely("its events and logs, and those of its node, when they can be read")
         .seen(Object::pod(pod), "status.phase", pod.status.phase.clone())
-        .fix(Fix::advice(format!("look at its log and events: kai \"show the log of pod/{}\"", pod.metadata.name)));
+        .fix(Fix::advice(format!(
+            "look at its log and events: kai \"show the log of pod/{}\"",
+            pod.metadata.name
+        )));
     engine.root(finding)
 }
