@@ -108,12 +108,10 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     // Who is killed by a probe ends by a signal, or well when the program minds it.
     let by_kill =
         ended.is_some_and(|t| t.reason != "OOMKilled" && matches!(t.exit_code, 0 | 2 | 130 | 137 | 143));
-    if by_kill || case.status.restart_count > 0 {
-        if let (Some(event), Some(probe)) = (failed(engine, case, "Liveness"), &case.container.liveness_probe)
-            && by_kill
-        {
-            return liveness(engine, case, probe, event);
-        }
+    if let (Some(event), Some(probe)) = (failed(engine, case, "Liveness"), &case.container.liveness_probe)
+        && by_kill
+    {
+        return liveness(engine, case, probe, event);
     }
     if let (Some(event), Some(probe)) = (failed(engine, case, "Startup"), &case.container.startup_probe)
         && !case.status.ready
@@ -141,7 +139,7 @@ fn better_port(case: &Case<'_>, wrong: &Port, other: Option<&Probe>) -> Option<P
         return None;
     }
     let others = other.and_then(port).filter(|p| p != wrong);
-    others.or_else(|| match declared.as_slice() {
+    others.or(match declared.as_slice() {
         [only] => Some(Port::Number(only.container_port)),
         _ => None,
     })

@@ -160,7 +160,7 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
                 .fix(Fix::advice(format!("free disk space on node {node}, or move its pods elsewhere")))
         }
         Why::HostUnknown => {
-            let near = nearest(parts.host, hosts(engine).into_iter());
+            let near = nearest(parts.host, hosts(engine));
             let hint = near.map(|h| format!("; other images come from {h}")).unwrap_or_default();
             let says =
                 format!("no registry is called {} (image {image} of container {name}){hint}", parts.host);

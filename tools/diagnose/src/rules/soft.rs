@@ -66,7 +66,7 @@ fn named(host: &str) -> Option<Named<'_>> {
             && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && p.starts_with(|c: char| c.is_ascii_lowercase())
     };
-    if !parts.iter().all(|p| is_label(p)) {
+    if !parts.iter().all(is_label) {
         return None;
     }
     match parts.as_slice() {
