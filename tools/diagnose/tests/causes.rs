@@ -1,6 +1,8 @@
 //! Every cause of the catalogue has a fixture in which it is found, alone and on the right object, and a healthy twin in
 //! which nothing is. A fixture is a change of a healthy base; its twin is the base, or another change of it.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test of its own crate")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
