@@ -6,6 +6,8 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Pod};
 
 pub mod config;
+pub mod dns;
+pub mod policy;
 pub mod services;
 pub mod similar;
 pub mod unexplained;
@@ -27,16 +29,18 @@ type Scan = fn(&mut Engine<'_>);
 pub const POD: &[PodRule] = &[config::volumes];
 
 /// What explains one container: the first that does is right.
-pub const CONTAINER: &[ContainerRule] = &[config::container];
+pub const CONTAINER: &[ContainerRule] =
+    &[config::container, dns::corefile, dns::client, policy::container, dns::server];
 
 /// What explains a workload beside its pods: all that do.
 pub const WORKLOAD: &[WorkloadRule] = &[];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, services::scan];
+pub const SCANS: &[Scan] = &[crate::walk::workloads, dns::scan, services::scan, policy::scan];
 
 /// The catalogue, family by family.
-pub const FAMILIES: &[&[Cause]] = &[config::CAUSES, services::CAUSES, unexplained::CAUSES];
+pub const FAMILIES: &[&[Cause]] =
+    &[config::CAUSES, services::CAUSES, policy::CAUSES, dns::CAUSES, unexplained::CAUSES];
 
 /// All causes.
 pub fn causes() -> impl Iterator<Item = &'static Cause> {
