@@ -7,6 +7,8 @@ use crate::model::{Container, ContainerStatus, Pod};
 
 pub mod config;
 pub mod dns;
+pub mod gateway;
+pub mod ingress;
 pub mod policy;
 pub mod services;
 pub mod similar;
@@ -36,11 +38,11 @@ pub const CONTAINER: &[ContainerRule] =
 pub const WORKLOAD: &[WorkloadRule] = &[];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, dns::scan, services::scan, policy::scan];
+pub const SCANS: &[Scan] = &[crate::walk::workloads, dns::scan, services::scan, ingress::scan, gateway::scan, policy::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] =
-    &[config::CAUSES, services::CAUSES, policy::CAUSES, dns::CAUSES, unexplained::CAUSES];
+    &[config::CAUSES, services::CAUSES, ingress::CAUSES, gateway::CAUSES, policy::CAUSES, dns::CAUSES, unexplained::CAUSES];
 
 /// All causes.
 pub fn causes() -> impl Iterator<Item = &'static Cause> {
