@@ -32,7 +32,7 @@ pub const POD: &[PodRule] = &[config::volumes];
 
 /// What explains one container: the first that does is right.
 pub const CONTAINER: &[ContainerRule] =
-    &[config::container, dns::corefile, dns::client, policy::container, dns::server];
+    &[config::container, dns::corefile, dns::client, policy::container, dns::server, dns::agent];
 
 /// What explains a workload beside its pods: all that do.
 pub const WORKLOAD: &[WorkloadRule] = &[];

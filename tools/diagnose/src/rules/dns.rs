@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
-use crate::model::{Node, Pod, Service};
+use crate::model::{Moment, Node, Pod, Service, condition};
 use crate::rules::{Case, policy};
 use crate::walk;
 
@@ -152,7 +152,14 @@ pub fn corefile<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     if !is_coredns || case.status.ready {
         return Roots::new();
     }
-    let Some(text) = policy::log(engine, pod, &case.container.name) else { return Roots::new() };
+    let volumes = pod.spec.volumes.iter().filter_map(|v| v.config_map.as_ref());
+    let name = volumes.map(|c| c.name()).next().unwrap_or("coredns");
+    let object = Object::new("configmap", "kube-system", name);
+    let config = engine.snap.config_maps.find("kube-system", name).found();
+    let written = config.map(|c| c.metadata.written.at).unwrap_or_default();
+    let Some(text) = policy::log(engine, pod, &case.container.name) else {
+        return unread(engine, case, object, written);
+    };
     let parsing = text
         .lines()
         .rev()
@@ -161,16 +168,6 @@ pub fn corefile<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     let broken =
         text.lines().rev().find(|l| l.contains("Corefile") && (l.contains("rror") || l.contains("plugin/")));
     let Some(line) = parsing.or(loops).or(broken) else { return Roots::new() };
-    let volumes = pod.spec.volumes.iter().filter_map(|v| v.config_map.as_ref());
-    let name = volumes.map(|c| c.name()).next().unwrap_or("coredns");
-    let object = Object::new("configmap", "kube-system", name);
-    let written = engine
-        .snap
-        .config_maps
-        .find("kube-system", name)
-        .found()
-        .map(|c| c.metadata.written.at)
-        .unwrap_or_default();
     let line = line.trim();
     let (says, fix) = if parsing.is_none() && loops.is_some() {
         (
@@ -192,6 +189,54 @@ pub fn corefile<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         .observed()
         .since(written)
         .fix(Fix::advice(fix));
+    engine.root(finding)
+}
+
+/// CoreDNS fails since shortly after its configuration was written, and its log cannot be read.
+fn unread(engine: &mut Engine<'_>, case: &Case<'_>, object: Object, written: Moment) -> Roots {
+    let failed = case.status.last_state.terminated.as_ref().filter(|t| t.exit_code == 1);
+    let Some(failed) = failed.filter(|_| case.status.state.running.is_none()) else { return Roots::new() };
+    let ready =
+        condition(&case.pod.status.conditions, "Ready").map(|c| c.last_transition_time).unwrap_or_default();
+    let is_after = match (written.0, ready.0) {
+        (Some(w), Some(r)) => w <= r && r.as_second() - w.as_second() < 24 * 3600,
+        _ => false,
+    };
+    if !is_after {
+        return Roots::new();
+    }
+    let says = "was changed shortly before CoreDNS began to end at its start";
+    let finding = Finding::new(&COREFILE_BROKEN, object.clone(), says)
+        .seen(Object::pod(case.pod), "lastState.terminated.exitCode", failed.exit_code.to_string())
+        .likely("the log of CoreDNS, which names the line")
+        .since(written)
+        .fix(Fix::advice(format!(
+            "read the log of CoreDNS, and correct the Corefile in {object} of kube-system"
+        )));
+    engine.root(finding)
+}
+
+/// A network agent's pod that nothing else explains; comes last.
+pub fn agent<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
+    let Some(workload) = engine.index.workload(case.pod).filter(|w| w.kind == "daemonset") else {
+        return Roots::new();
+    };
+    let Some((_, what)) = agent_of(&workload.meta.name).filter(|_| !case.status.ready) else {
+        return Roots::new();
+    };
+    let node = &case.pod.spec.node_name;
+    let state = &case.status.state;
+    let why = state.waiting.as_ref().map_or("not ready", |w| w.reason.as_str());
+    let at = workload.object();
+    let finding = Finding::new(
+        &AGENT_DOWN,
+        at.clone(),
+        format!("is down on node {node}: from there {what} cannot be reached"),
+    )
+    .which(node.clone())
+    .seen(Object::pod(case.pod), format!("containers[{}]", case.container.name), why)
+    .likely("the log of its pod there")
+    .fix(Fix::advice(format!("look at the log of {} in {}", Object::pod(case.pod), at.namespace)));
     engine.root(finding)
 }
 
@@ -238,14 +283,17 @@ const AGENTS: &[(&str, &str)] = &[
     ("antrea-agent", "pods of other nodes"),
 ];
 
+/// The agent that a DaemonSet of that name runs.
+fn agent_of(name: &str) -> Option<&'static (&'static str, &'static str)> {
+    AGENTS.iter().find(|(a, _)| name == *a || name.strip_prefix(a).is_some_and(|r| r.starts_with("-ds")))
+}
+
 /// Nodes on which an agent is down, or which it leaves out though pods run there.
 fn agents(engine: &mut Engine<'_>) {
     let (snap, index) = (engine.snap, engine.index);
     for workload in index.workloads.iter().filter(|w| w.kind == "daemonset") {
         let name = workload.meta.name.as_str();
-        let agent = AGENTS
-            .iter()
-            .find(|(a, _)| name == *a || name.strip_prefix(a).is_some_and(|r| r.starts_with("-ds")));
+        let agent = agent_of(name);
         let Some((_, what)) = agent else { continue };
         let mut covered = BTreeSet::new();
         for pod in workload.pods.iter().filter(|p| !p.is_finished()) {

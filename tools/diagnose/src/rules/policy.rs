@@ -117,9 +117,16 @@ fn symptom(
             Some(line) => Symptom::Said(line.trim().to_owned()),
             None => Symptom::None,
         },
-        None if is_down => Symptom::Down,
+        None if is_down && has_run(pod, container) => Symptom::Down,
         None => Symptom::None,
     }
+}
+
+/// Whether a container ran at all: what never started never connected.
+fn has_run(pod: &Pod, container: &str) -> bool {
+    pod.containers().filter(|(c, ..)| c.name == container).filter_map(|(_, status, _)| status).any(|s| {
+        s.state.running.is_some() || s.state.terminated.is_some() || s.last_state.terminated.is_some()
+    })
 }
 
 /// The log of a container: of the run before where it does not run now. Of many pods of a workload the first one's is

@@ -39,33 +39,37 @@ const GIVEN_LABELS: &[&str] = &[
 
 /// Looks through all Services.
 pub fn scan(engine: &mut Engine<'_>) {
-    let pod_addresses = reach::PodAddresses::new(engine);
+    let addresses = reach::PodAddresses::new(engine);
     for service in &engine.snap.services.items {
-        let mut roots = walk::service(engine, service);
-        let says = if serves(engine, service) { "a port of it has no endpoints" } else { "no endpoints" };
+        let roots = walk::service(engine, service);
+        let is_empty = is_checked(service) && !serves(engine, service);
+        let says = if is_empty { "no endpoints" } else { "does not answer as it should" };
         let object = Object::of("service", &service.metadata);
         let through = engine.index.behind(service).first().map(|p| engine.index.maker(p));
-        engine.suffers(object.clone(), says, through, &roots);
+        engine.suffers(object.clone(), says, through.filter(|_| is_empty), &roots);
         if roots.is_empty() {
-            roots = ports::doubtful(engine, service);
-            roots.extend(reach::explain(engine, service, &pod_addresses));
+            let roots = reach::explain(engine, service, addresses.as_ref());
             engine.suffers(object, "does not answer as it should", None, &roots);
         }
     }
 }
 
-/// What explains that a Service has no endpoint that serves, or none at one of its ports; empty when it has, or when it
-/// is meant to have none.
+/// What explains that a Service has no endpoint that serves, or none at one of its ports, or leads nowhere; empty when
+/// it is well, or when it is meant to have none.
 pub fn explain<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let snap = engine.snap;
     let meta = &service.metadata;
+    if service.spec.kind == "ExternalName" {
+        return reach::external_name(engine, service);
+    }
     let is_ours = is_checked(service) && !service.spec.publish_not_ready_addresses;
     if !is_ours || !snap.pods.sees(&meta.namespace) || !snap.endpoint_slices.sees(&meta.namespace) {
         return Roots::new();
     }
     let pods = engine.index.behind(service);
     if serves(engine, service) {
-        return ports::named(engine, service, &pods);
+        let roots = ports::named(engine, service, &pods);
+        return if roots.is_empty() { ports::doubtful(engine, service) } else { roots };
     }
     if pods.is_empty() {
         return nobody(engine, service);

@@ -81,23 +81,26 @@ pub(super) fn controller<'a>(engine: &Engine<'a>, ingress: &'a Ingress) -> Optio
     engine.snap.ingress_classes.find("", class).found().map(|c| c.spec.controller.as_str())
 }
 
-/// What explains that nobody serves an Ingress. One that has an address is served.
+/// What explains that nobody serves an Ingress. One that has an address was served, and is still, unless its
+/// controller's own pods are down.
 pub(super) fn explain(engine: &mut Engine<'_>, ingress: &Ingress) -> Roots {
     let snap = engine.snap;
     let meta = &ingress.metadata;
     let is_served = !ingress.status.load_balancer.ingress.is_empty();
     let is_young = !meta.creation_timestamp.older_than(CLASS_PATIENCE, snap.now);
-    if is_served || is_young || meta.deletion_timestamp.is_set() || !snap.ingress_classes.sees("") {
+    if is_young || meta.deletion_timestamp.is_set() || !snap.ingress_classes.sees("") {
         return Roots::new();
     }
     let Some(class) = name(ingress) else {
         return match default(engine) {
-            Some(class) => absent(engine, class),
+            Some(class) => absent(engine, class, is_served),
+            None if is_served => Roots::new(),
             None => no_class(engine, ingress),
         };
     };
     match snap.ingress_classes.find("", class) {
-        Lookup::Found(class) => absent(engine, class),
+        Lookup::Found(class) => absent(engine, class, is_served),
+        Lookup::Absent if is_served => Roots::new(),
         Lookup::Absent if BUILT_IN.contains(&class) => Roots::new(),
         // In the old way the name is the controller's own word, for which there need be no object.
         Lookup::Absent if ingress.spec.ingress_class_name.is_empty() => old_word(engine, ingress, class),
@@ -197,63 +200,70 @@ fn is_for(workload: &Workload<'_>, word: &str) -> bool {
             || workload.template.spec.containers.iter().any(|c| c.image.contains(word)))
 }
 
+/// The controller of a class, as far as its id says what it is called: its workloads are found by these words.
+fn words(id: &str) -> Vec<&str> {
+    match CONTROLLERS.iter().find(|(part, _)| id.contains(part)) {
+        Some((_, words)) => words.to_vec(),
+        None => {
+            // Of a controller that is not known, whatever is called an ingress may be its pod.
+            let own = id.split(['/', '.']).filter(|w| w.len() > 3 && *w != "k8s");
+            ["ingress", "gateway"].into_iter().chain(own).collect()
+        }
+    }
+}
+
 /// The class is there, and nobody serves it: what its controller's pods suffer from, or that there are none.
-fn absent(engine: &mut Engine<'_>, class: &IngressClass) -> Roots {
+fn absent(engine: &mut Engine<'_>, class: &IngressClass, is_served: bool) -> Roots {
+    let (snap, index) = (engine.snap, engine.index);
     let object = Object::of("ingressclass", &class.metadata);
-    engine.explain(&object.clone(), |engine| {
-        let (snap, index) = (engine.snap, engine.index);
-        let id = class.spec.controller.as_str();
-        let known = CONTROLLERS.iter().find(|(part, _)| id.contains(part));
-        if snap.pods.seen != Seen::Everywhere
-            || id.is_empty()
-            || known.is_some_and(|(_, words)| words.is_empty())
-        {
-            return Roots::new();
-        }
-        // Of a controller that is not known, whatever is called an ingress may be its pod.
-        let own: Vec<&str> = id.split(['/', '.']).filter(|w| w.len() > 3 && *w != "k8s").collect();
-        let words: Vec<&str> =
-            known.map_or_else(|| [&["ingress", "gateway"][..], &own].concat(), |(_, words)| words.to_vec());
-        let makers: Vec<&Workload<'_>> =
-            index.workloads.iter().filter(|w| words.iter().any(|word| is_for(w, word))).collect();
-        let mut roots = Roots::new();
-        for workload in makers.iter().filter(|w| w.ready == 0) {
-            roots.extend(walk::workload(engine, workload));
-        }
-        if makers.iter().any(|w| w.ready > 0) || !roots.is_empty() {
-            return if makers.iter().any(|w| w.ready > 0) { Roots::new() } else { roots };
-        }
-        let idle = makers.iter().find(|w| w.desired == 0 && w.kind != "daemonset");
-        if idle.is_none() && snap.pods.items.iter().any(|p| words.iter().any(|w| is_called(p, w))) {
-            return Roots::new();
-        }
-        let finding = match idle {
-            Some(workload) => {
-                let at = workload.object();
-                let says = format!("is served by {id}, and {at} of {} is scaled to 0", at.namespace);
-                Finding::new(&CONTROLLER_ABSENT, object.clone(), says)
-                    .seen(at.clone(), "spec.replicas", "0")
-                    .fix(Fix::call(
-                        format!("scale {at} to 1"),
-                        "scale",
-                        json!({"workload": at.to_string(), "namespace": at.namespace, "replicas": 1}),
-                    ))
-            }
-            None => Finding::new(
-                &CONTROLLER_ABSENT,
-                object.clone(),
-                format!("is served by {id}, and no pod of such a controller runs"),
-            )
-            .seen(object.clone(), "spec.controller", id)
-            .fix(Fix::advice(format!(
-                "install the controller {id}, or give its Ingresses the class of one that runs"
-            ))),
-        };
-        let finding = if known.is_none() {
-            finding.likely("whether its controller runs outside of the cluster")
-        } else {
-            finding
-        };
-        engine.root(finding)
+    let id = class.spec.controller.as_str();
+    let words = words(id);
+    if snap.pods.seen != Seen::Everywhere || id.is_empty() || words.is_empty() {
+        return Roots::new();
+    }
+    let known = CONTROLLERS.iter().any(|(part, _)| id.contains(part));
+    let roots = engine.explain(&object, |engine| down(engine, &object, id, &words, known));
+    let runs = |p: &Pod| words.iter().any(|w| is_called(p, w));
+    let has_makers = index.workloads.iter().any(|w| words.iter().any(|word| is_for(w, word)));
+    if !roots.is_empty() || is_served || has_makers || snap.pods.items.iter().any(runs) {
+        return roots;
+    }
+    let says = format!("is served by {id}, and no pod of such a controller runs");
+    let finding = Finding::new(&CONTROLLER_ABSENT, object.clone(), says)
+        .seen(object, "spec.controller", id)
+        .fix(Fix::advice(format!(
+            "install the controller {id}, or give its Ingresses the class of one that runs"
+        )));
+    engine.root(if known {
+        finding
+    } else {
+        finding.likely("whether its controller runs outside of the cluster")
     })
+}
+
+/// What keeps all workloads of a controller down; empty when one serves, or when there is none.
+fn down(engine: &mut Engine<'_>, object: &Object, id: &str, words: &[&str], known: bool) -> Roots {
+    let index = engine.index;
+    let makers: Vec<&Workload<'_>> =
+        index.workloads.iter().filter(|w| words.iter().any(|word| is_for(w, word))).collect();
+    if makers.iter().any(|w| w.ready > 0) || (!known && makers.len() > 1) {
+        return Roots::new();
+    }
+    let mut roots = Roots::new();
+    for workload in &makers {
+        roots.extend(walk::workload(engine, workload));
+    }
+    let idle = makers.iter().find(|w| w.desired == 0 && w.kind != "daemonset").filter(|_| roots.is_empty());
+    let Some(workload) = idle else { return roots };
+    let at = workload.object();
+    let says = format!("is served by {id}, and {at} of {} is scaled to 0", at.namespace);
+    let finding = Finding::new(&CONTROLLER_ABSENT, object.clone(), says)
+        .seen(at.clone(), "spec.replicas", "0")
+        .since(workload.meta.written.at)
+        .fix(Fix::call(
+            format!("scale {at} to 1"),
+            "scale",
+            json!({"workload": at.to_string(), "namespace": at.namespace, "replicas": 1}),
+        ));
+    engine.root(finding)
 }

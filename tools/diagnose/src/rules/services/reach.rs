@@ -100,15 +100,15 @@ fn number(address: IpAddr) -> u128 {
 }
 
 /// What explains that a Service cannot be reached, or leads nowhere, though its own pods are well.
-pub(super) fn explain(engine: &mut Engine<'_>, service: &Service, pods: &Option<PodAddresses>) -> Roots {
+pub(super) fn explain(engine: &mut Engine<'_>, service: &Service, pods: Option<&PodAddresses>) -> Roots {
     if service.metadata.deletion_timestamp.is_set() {
         return Roots::new();
     }
     if service.spec.kind == "ExternalName" {
-        return external_name(engine, service);
+        return Roots::new();
     }
     if service.spec.selector.is_empty() {
-        return pods.as_ref().map(|p| stale(engine, service, p)).unwrap_or_default();
+        return pods.map(|p| stale(engine, service, p)).unwrap_or_default();
     }
     let mut roots = pending(engine, service);
     roots.extend(hole(engine, service));
@@ -116,8 +116,11 @@ pub(super) fn explain(engine: &mut Engine<'_>, service: &Service, pods: &Option<
 }
 
 /// The name it leads to is an address, or a name of this cluster that nothing has.
-fn external_name(engine: &mut Engine<'_>, service: &Service) -> Roots {
+pub(super) fn external_name<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let meta = &service.metadata;
+    if meta.deletion_timestamp.is_set() {
+        return Roots::new();
+    }
     let object = Object::of("service", meta);
     let name = service.spec.external_name.trim_end_matches('.').to_lowercase();
     let finding = |says: String| {
