@@ -224,19 +224,17 @@ pub fn agent<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     let Some((_, what)) = agent_of(&workload.meta.name).filter(|_| !case.status.ready) else {
         return Roots::new();
     };
-    let node = &case.pod.spec.node_name;
+    // One finding for all nodes: they are down for one reason as a rule.
+    let down = workload.pods.iter().filter(|p| !p.is_ready() && !p.is_finished()).count();
+    let (node, all) = (&case.pod.spec.node_name, workload.desired);
     let state = &case.status.state;
     let why = state.waiting.as_ref().map_or("not ready", |w| w.reason.as_str());
     let at = workload.object();
-    let finding = Finding::new(
-        &AGENT_DOWN,
-        at.clone(),
-        format!("is down on node {node}: from there {what} cannot be reached"),
-    )
-    .which(node.clone())
-    .seen(Object::pod(case.pod), format!("containers[{}]", case.container.name), why)
-    .likely("the log of its pod there")
-    .fix(Fix::advice(format!("look at the log of {} in {}", Object::pod(case.pod), at.namespace)));
+    let says = format!("is down on {down} of {all} nodes ({node}): from there {what} cannot be reached");
+    let finding = Finding::new(&AGENT_DOWN, at.clone(), says)
+        .seen(Object::pod(case.pod), format!("containers[{}]", case.container.name), why)
+        .likely("the log of its pod there")
+        .fix(Fix::advice(format!("look at the log of {} in {}", Object::pod(case.pod), at.namespace)));
     engine.root(finding)
 }
 
