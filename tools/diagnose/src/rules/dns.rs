@@ -312,11 +312,16 @@ fn agents(engine: &mut Engine<'_>) {
             .workloads
             .iter()
             .filter(|w| w.kind == "daemonset" && w.meta.name.starts_with(agent.map_or("", |a| a.0)));
-        if siblings.count() > 1
-            || !snap.pods.sees(&workload.meta.namespace)
-            || covered.is_empty() && workload.desired > 0
-        {
+        // One that is nowhere was switched off for another program that does its work, as Calico and Cilium can.
+        if siblings.count() > 1 || !snap.pods.sees(&workload.meta.namespace) || covered.is_empty() {
             continue;
+        }
+        // Two networks share the nodes between them.
+        if name != "kube-proxy" {
+            let others =
+                index.workloads.iter().filter(|w| w.kind == "daemonset" && w.meta.name != "kube-proxy");
+            let others = others.filter(|w| agent_of(&w.meta.name).is_some());
+            covered.extend(others.flat_map(|w| &w.pods).map(|p| p.spec.node_name.as_str()));
         }
         let bare: Vec<&Node> = snap.nodes.items.iter().filter(|n| is_left_out(engine, n, &covered)).collect();
         let Some(node) = bare.first() else { continue };

@@ -1,6 +1,6 @@
 //! Routes of the Gateway API: whether a listener takes them, and where they lead.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{list, no, of_gateway, said, text};
 use crate::engine::{Engine, Roots};
@@ -232,17 +232,23 @@ pub(super) fn of_backends(engine: &mut Engine<'_>, route: &Custom) {
                     let near = nearest(name, snap.services.of(home).iter().map(|s| s.metadata.name.as_str()));
                     let hint = near.map(|n| format!("; there is {n}")).unwrap_or_default();
                     let says = format!("leads to service {name}, which does not exist in {home}{hint}");
-                    let advice = match near {
-                        Some(near) => format!("let {object} lead to service {near}"),
-                        None => format!("create service {name} in {home}, or let {object} lead to another"),
+                    let meant = near.filter(|_| *home == meta.namespace).zip(port);
+                    let fix = meant.and_then(|(near, port)| rebackend(route, rule, near, port));
+                    let advice = || {
+                        Fix::advice(match near {
+                            Some(near) => format!("let {object} lead to service {near}"),
+                            None => {
+                                format!("create service {name} in {home}, or let {object} lead to another")
+                            }
+                        })
                     };
                     let value = format!("{name}:{}", port.unwrap_or(0));
-                    roots.push(bad_backend(engine, route, name, says, value, Fix::advice(advice)));
+                    roots.push(bad_backend(engine, route, name, says, value, fix.unwrap_or_else(advice)));
                 }
                 Lookup::Found(service) => {
                     let has = |p: i64| service.spec.ports.iter().any(|s| s.port == p);
                     if let Some(wrong) = port.filter(|p| !has(*p)) {
-                        let key = wrong_port(engine, route, service, wrong);
+                        let key = wrong_port(engine, route, rule, service, wrong);
                         roots.push(key);
                         continue;
                     }
@@ -305,7 +311,36 @@ fn bad_backend(
     engine.found(finding)
 }
 
-fn wrong_port(engine: &mut Engine<'_>, route: &Custom, service: &Service, wrong: i64) -> crate::engine::Key {
+/// The route with another backend for a rule: only where the rule is one host, one path and one backend, for then the
+/// change is plain.
+fn rebackend(route: &Custom, rule: &Value, service: &str, port: i64) -> Option<Fix> {
+    let hosts = texts(route.spec.get("hostnames"));
+    let (backends, matches) = (list(rule.get("backendRefs")), list(rule.get("matches")));
+    if backends.len() != 1 || hosts.len() != 1 || matches.len() > 1 {
+        return None;
+    }
+    let host = hosts.first()?;
+    let first = matches.first().unwrap_or(&Value::Null);
+    if ["headers", "queryParams", "method"].iter().any(|k| first.get(*k).is_some()) {
+        return None;
+    }
+    let path = first.pointer("/path/value").and_then(Value::as_str).unwrap_or("/");
+    let meta = &route.metadata;
+    Some(Fix::call(
+        format!("let {host}{path} of httproute/{} lead to service/{service} at port {port}", meta.name),
+        "route",
+        json!({"action": "set", "host": host, "path": path, "service": format!("{service}:{port}"),
+               "name": meta.name, "namespace": meta.namespace}),
+    ))
+}
+
+fn wrong_port(
+    engine: &mut Engine<'_>,
+    route: &Custom,
+    rule: &Value,
+    service: &Service,
+    wrong: i64,
+) -> crate::engine::Key {
     let name = &service.metadata.name;
     let ports: Vec<String> = service.spec.ports.iter().map(|p| p.port.to_string()).collect();
     let ports = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
@@ -317,9 +352,13 @@ fn wrong_port(engine: &mut Engine<'_>, route: &Custom, service: &Service, wrong:
     let why = behind.map(|p| format!("; {wrong} is where its port {} leads", p.port)).unwrap_or_default();
     let says = format!("leads to port {wrong} of service {name}, which has {ports}{why}");
     let right = behind.or(service.spec.ports.first().filter(|_| service.spec.ports.len() == 1));
-    let fix = Fix::advice(match right {
-        Some(port) => format!("lead it to port {} of service {name}", port.port),
-        None => format!("lead it to a port that service {name} has: {ports}"),
-    });
+    let is_here = service.metadata.namespace == route.metadata.namespace;
+    let fix =
+        right.filter(|_| is_here).and_then(|p| rebackend(route, rule, name, p.port)).unwrap_or_else(|| {
+            Fix::advice(match right {
+                Some(port) => format!("lead it to port {} of service {name}", port.port),
+                None => format!("lead it to a port that service {name} has: {ports}"),
+            })
+        });
     bad_backend(engine, route, &format!("{name}:{wrong}"), says, format!("{name}:{wrong}"), fix)
 }
