@@ -8,9 +8,13 @@ use crate::model::{Container, ContainerStatus, Pod};
 pub mod access;
 pub mod config;
 pub mod crash;
+pub mod dns;
 pub mod evict;
+pub mod gateway;
 pub mod image;
+pub mod ingress;
 pub mod jobs;
+pub mod policy;
 pub mod probes;
 pub mod pull;
 pub mod services;
@@ -40,9 +44,14 @@ pub const POD: &[PodRule] = &[start::refused, config::volumes, start::volumes, e
 pub const CONTAINER: &[ContainerRule] = &[
     pull::container,
     config::container,
+    dns::corefile,
     crash::killed,
     probes::container,
     start::container,
+    dns::client,
+    policy::container,
+    dns::server,
+    dns::agent,
     crash::container,
     wait::container,
 ];
@@ -51,7 +60,15 @@ pub const CONTAINER: &[ContainerRule] = &[
 pub const WORKLOAD: &[WorkloadRule] = &[jobs::job, evict::repeated];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, jobs::scan, services::scan];
+pub const SCANS: &[Scan] = &[
+    crate::walk::workloads,
+    jobs::scan,
+    dns::scan,
+    services::scan,
+    ingress::scan,
+    gateway::scan,
+    policy::scan,
+];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
@@ -66,6 +83,10 @@ pub const FAMILIES: &[&[Cause]] = &[
     wait::CAUSES,
     jobs::CAUSES,
     services::CAUSES,
+    ingress::CAUSES,
+    gateway::CAUSES,
+    policy::CAUSES,
+    dns::CAUSES,
     unexplained::CAUSES,
 ];
 
