@@ -5,6 +5,7 @@ use crate::finding::Cause;
 use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Pod};
 
+pub mod admission;
 pub mod config;
 pub mod services;
 pub mod similar;
@@ -30,13 +31,23 @@ pub const POD: &[PodRule] = &[config::volumes];
 pub const CONTAINER: &[ContainerRule] = &[config::container];
 
 /// What explains a workload beside its pods: all that do.
-pub const WORKLOAD: &[WorkloadRule] = &[];
+pub const WORKLOAD: &[WorkloadRule] = &[admission::rejected::workload];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, services::scan];
+pub const SCANS: &[Scan] = &[crate::walk::workloads, admission::webhook::scan, services::scan];
 
 /// The catalogue, family by family.
-pub const FAMILIES: &[&[Cause]] = &[config::CAUSES, services::CAUSES, unexplained::CAUSES];
+pub const FAMILIES: &[&[Cause]] = &[
+    admission::limits::CAUSES,
+    admission::names::CAUSES,
+    admission::policy::CAUSES,
+    admission::psa::CAUSES,
+    admission::quota::CAUSES,
+    admission::webhook::CAUSES,
+    config::CAUSES,
+    services::CAUSES,
+    unexplained::CAUSES,
+];
 
 /// All causes.
 pub fn causes() -> impl Iterator<Item = &'static Cause> {

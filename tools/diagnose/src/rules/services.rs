@@ -57,7 +57,7 @@ pub fn explain<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
 }
 
 /// Whether some endpoint is ready and has a port.
-fn serves(engine: &Engine<'_>, service: &Service) -> bool {
+pub(crate) fn serves(engine: &Engine<'_>, service: &Service) -> bool {
     engine.index.slices(service).iter().any(|slice| {
         let has_port = service.spec.ports.is_empty() || !slice.ports.is_empty();
         has_port && slice.endpoints.iter().any(|e| e.conditions.ready != Some(false))
