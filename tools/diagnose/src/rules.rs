@@ -6,6 +6,9 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Pod};
 
 pub mod admission;
+pub mod api;
+pub mod autoscale;
+pub mod budgets;
 pub mod config;
 pub mod services;
 pub mod similar;
@@ -34,7 +37,7 @@ pub const CONTAINER: &[ContainerRule] = &[config::container];
 pub const WORKLOAD: &[WorkloadRule] = &[admission::rejected::workload];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, admission::webhook::scan, services::scan];
+pub const SCANS: &[Scan] = &[crate::walk::workloads, admission::webhook::scan, services::scan, api::scan, autoscale::scan, budgets::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
@@ -44,6 +47,9 @@ pub const FAMILIES: &[&[Cause]] = &[
     admission::psa::CAUSES,
     admission::quota::CAUSES,
     admission::webhook::CAUSES,
+    api::CAUSES,
+    autoscale::CAUSES,
+    budgets::CAUSES,
     config::CAUSES,
     services::CAUSES,
     unexplained::CAUSES,

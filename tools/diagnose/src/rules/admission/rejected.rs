@@ -86,7 +86,7 @@ fn lacks_pods(engine: &Engine<'_>, workload: &Workload<'_>) -> bool {
                 && workload.ready < workload.desired
                 && !is_over(workload)
         }
-        "deployment" => is_short || workload.updated < workload.desired,
+        "deployment" => is_short || !workload.paused && workload.updated < workload.desired,
         _ => is_short,
     }
 }

@@ -82,7 +82,7 @@ pub fn failed<'a>(engine: &mut Engine<'a>, rejection: &Rejection<'a>) -> Roots {
     let state = backend::state(engine, hook);
     if let Backend::Silent(service) = state {
         // Only what is rejected by it can be kept away by it.
-        let own = backend::workloads(engine, service);
+        let own = engine.index.makers(service);
         let is_circle = |o: &Object| *o == rejection.workload.object() || engine.is_being_explained(o);
         if let Some(own) = own.iter().find(|w| is_circle(&w.object())) {
             let own = own.object();
@@ -145,7 +145,7 @@ fn dead<'a>(engine: &mut Engine<'a>, hook: Hook<'a>, state: Backend<'a>) -> Root
     };
     let (finding, service) = match state {
         Backend::Silent(service) => {
-            let own = backend::workloads(engine, service);
+            let own = engine.index.makers(service);
             // Pods that are only starting are no trouble; a Service without a selector is somebody else's.
             let Some(own) = own.iter().find(|w| w.desired == 0) else { return Roots::new() };
             let says = format!(
@@ -258,7 +258,9 @@ fn tls<'a>(engine: &mut Engine<'a>, rejection: &Rejection<'a>, hook: Hook<'a>) -
     };
     if let Backend::Serves(service) = backend::state(engine, hook) {
         let namespace = &service.metadata.namespace;
-        let secrets: Vec<&str> = backend::workloads(engine, service)
+        let secrets: Vec<&str> = engine
+            .index
+            .makers(service)
             .iter()
             .flat_map(|w| &w.template.spec.volumes)
             .filter_map(|v| v.secret.as_ref().map(|s| s.name()))
@@ -356,7 +358,7 @@ pub fn scan(engine: &mut Engine<'_>) {
 
 /// One pod only answers.
 fn lone<'a>(engine: &mut Engine<'a>, hook: Hook<'a>, service: &'a crate::model::Service) {
-    let own = backend::workloads(engine, service);
+    let own = engine.index.makers(service);
     let [only] = own.as_slice() else { return };
     if only.desired != 1 || only.kind == "daemonset" || !hook.is_about_living_pods(engine) {
         return;

@@ -1,7 +1,6 @@
-//! What is behind a webhook: its Service, and who would answer there.
+//! What is behind a webhook: its Service, and whether anybody answers there.
 
 use crate::engine::Engine;
-use crate::index::Workload;
 use crate::model::Service;
 use crate::rules::services;
 use crate::rules::similar::nearest;
@@ -49,16 +48,4 @@ pub(super) fn ports(state: Backend<'_>) -> Vec<i64> {
         Backend::NoPort(service) => service.spec.ports.iter().map(|p| p.port).collect(),
         _ => Vec::new(),
     }
-}
-
-/// What makes the pods that a Service selects, also where there are none right now.
-pub(super) fn workloads<'a>(engine: &Engine<'a>, service: &Service) -> Vec<&'a Workload<'a>> {
-    let selector = &service.spec.selector;
-    let index = engine.index;
-    let fits = |w: &&Workload<'_>| {
-        w.meta.namespace == service.metadata.namespace
-            && w.kind != "job"
-            && selector.iter().all(|(k, v)| w.template.metadata.labels.get(k) == Some(v))
-    };
-    if selector.is_empty() { Vec::new() } else { index.workloads.iter().filter(fits).collect() }
 }
