@@ -13,6 +13,7 @@ pub mod config;
 pub mod services;
 pub mod similar;
 pub mod unexplained;
+pub mod workloads;
 
 /// A container that may be in trouble.
 pub struct Case<'a> {
@@ -28,16 +29,16 @@ type WorkloadRule = for<'a> fn(&mut Engine<'a>, &'a Workload<'a>) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[config::volumes];
+pub const POD: &[PodRule] = &[workloads::stateful::trapped, config::volumes];
 
 /// What explains one container: the first that does is right.
 pub const CONTAINER: &[ContainerRule] = &[config::container];
 
 /// What explains a workload beside its pods: all that do.
-pub const WORKLOAD: &[WorkloadRule] = &[admission::rejected::workload];
+pub const WORKLOAD: &[WorkloadRule] = &[admission::rejected::workload, workloads::control::untended, workloads::stateful::nameless];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, admission::webhook::scan, services::scan, api::scan, autoscale::scan, budgets::scan];
+pub const SCANS: &[Scan] = &[crate::walk::workloads, admission::webhook::scan, services::scan, api::scan, autoscale::scan, budgets::scan, workloads::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
@@ -53,6 +54,7 @@ pub const FAMILIES: &[&[Cause]] = &[
     config::CAUSES,
     services::CAUSES,
     unexplained::CAUSES,
+    workloads::CAUSES,
 ];
 
 /// All causes.
