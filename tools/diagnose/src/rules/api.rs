@@ -56,7 +56,7 @@ pub fn explain<'a>(engine: &mut Engine<'a>, api: &'a ApiService) -> Roots {
     let roots = walk::service(engine, service);
     if !roots.is_empty() {
         let through = Some(Object::of("service", &service.metadata));
-        engine.suffers(object, format!("{} is not available", api.metadata.name), through, &roots);
+        engine.suffers(object, "not available", through, &roots);
         return roots;
     }
     if let Some(off) = engine.index.makers(service).into_iter().find(|w| w.desired == 0) {

@@ -45,7 +45,8 @@ pub fn scan(engine: &mut Engine<'_>) {
         }
         let object = object(one);
         let roots = engine.explain(&object, |engine| explain(engine, one));
-        engine.suffers(object, "does not scale", None, &roots);
+        let others: Roots = roots.into_iter().filter(|key| engine.finding(*key).object != object).collect();
+        engine.suffers(object, "does not scale", None, &others);
     }
 }
 

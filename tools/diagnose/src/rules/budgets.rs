@@ -92,11 +92,12 @@ fn tight<'a>(engine: &mut Engine<'a>, budget: &'a Budget, pods: &[&'a Pod]) {
     };
     let node = drained(engine, pods);
     let waits = match node {
-        Some(node) => format!("node {node}, which is cordoned, cannot be drained of them"),
-        None => "a node that holds one of them cannot be drained".to_owned(),
+        Some(node) => format!("node {node}, which is cordoned, cannot be drained"),
+        None => "its node cannot be drained".to_owned(),
     };
     let field = at.trim_start_matches("spec.");
-    let says = format!("lets none of the {expected} pods of {maker} go, with {field} {value}: {waits}");
+    let whom = if expected == 1 { "the only pod".to_owned() } else { format!("any of the {expected} pods") };
+    let says = format!("does not let {whom} of {maker} go, with {field} {value}: {waits}");
     let mut finding = Finding::new(&NO_ROOM, object(budget), says)
         .since(budget.metadata.written.at)
         .seen(object(budget), at, value.to_string())

@@ -162,8 +162,9 @@ fn nowhere(engine: &mut Engine<'_>, one: &DaemonSet) {
             continue;
         };
         let count = all().filter(|(nk, nv)| *nk == k && *nv == v).count();
+        let have = if count == 1 { "1 node has".to_owned() } else { format!("{count} nodes have") };
         let object = Object::of("daemonset", &one.metadata);
-        let says = format!("runs nowhere: no node has the label {key}={value}; {count} have {k}={v}");
+        let says = format!("runs nowhere: no node has the label {key}={value}; {have} {k}={v}");
         let mut finding = Finding::new(&SELECTS_NO_NODE, object.clone(), says)
             .which(key)
             .likely("what it is meant to run on")

@@ -83,7 +83,7 @@ pub fn violated(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
         Side::Ratio => "a limit of at most so many times the request:",
     };
     let says = format!(
-        "gets no pods: {name} allows {word} {} {} for each {}, and {whose}",
+        "gets no new pods: {name} allows {word} {} {} for each {}, and {whose}",
         bound.value,
         bound.resource,
         bound.per.to_lowercase()
@@ -193,7 +193,7 @@ fn defaulted(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
                 let request = container.resources.requests.get(resource).map_or("", |a| a.0.as_str());
                 let name = &range.metadata.name;
                 let says = format!(
-                    "gets no pods: container {} requests {request} {resource} and sets no limit, and limitrange {name} makes that limit {}",
+                    "gets no new pods: container {} requests {request} {resource} and sets no limit, and limitrange {name} makes that limit {}",
                     container.name, default.0
                 );
                 let at = format!("spec.limits[Container].default.{resource}");

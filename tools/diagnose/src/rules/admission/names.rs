@@ -153,7 +153,7 @@ fn missing(
     let place = if object.namespace.is_empty() { String::new() } else { format!(" in {}", object.namespace) };
     let hint = near.map(|n| format!("; there is {n}")).unwrap_or_default();
     let says = format!(
-        "{} {} does not exist{place}{hint}, and {} gets no pods without it",
+        "{} {} does not exist{place}, and {} gets no new pods without it{hint}",
         object.kind,
         object.name,
         workload.object()

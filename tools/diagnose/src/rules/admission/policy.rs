@@ -31,7 +31,7 @@ pub fn denied(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
             engine,
             rejection,
             &format!("{object}{bound}"),
-            Some((object, "spec.validations")),
+            Some((object, "spec.validations", reason.to_owned())),
             reason,
         );
     }
@@ -45,7 +45,13 @@ pub fn denied(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
         Lookup::Unknown => say(engine, rejection, &format!("admission webhook {name}"), None, reason),
         Lookup::Found(found) => {
             let object = found.object();
-            say(engine, rejection, &format!("webhook {name} of {object}"), Some((object, "webhooks")), reason)
+            say(
+                engine,
+                rejection,
+                &format!("webhook {name} of {object}"),
+                Some((object, "webhooks", name.to_owned())),
+                reason,
+            )
         }
     }
 }
@@ -60,24 +66,24 @@ fn say(
     engine: &mut Engine<'_>,
     rejection: &Rejection<'_>,
     by: &str,
-    policy: Option<(Object, &str)>,
+    policy: Option<(Object, &str, String)>,
     reason: &str,
 ) -> Roots {
     let workload = rejection.workload;
     let reason = reason.trim().trim_end_matches('.');
     let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let mut finding =
-        Finding::new(&DENIED, workload.object(), format!("gets no pods: {by} refuses them{why}"))
+        Finding::new(&DENIED, workload.object(), format!("gets no new pods: {by} refuses them{why}"))
             .observed()
             .which(by)
             .since(rejection.first);
     let mut fix = format!("change the pods of {} to what it wants", workload.object());
-    if let Some((object, at)) = policy {
+    if let Some((object, at, value)) = policy {
         fix = format!(
             "change the pods of {} to what {object} wants, or make an exception there",
             workload.object()
         );
-        finding = finding.seen(object, at, by.to_owned());
+        finding = finding.seen(object, at, value);
     }
     engine
         .root(finding.seen(rejection.by.clone(), rejection.at, rejection.text.clone()).fix(Fix::advice(fix)))

@@ -44,7 +44,7 @@ pub fn violated(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
     let checks: Vec<&str> = split(detail);
     let names: Vec<&str> = checks.iter().map(|c| c.split(" (").next().unwrap_or(c)).collect();
     let says = format!(
-        "gets no pods: namespace {namespace} enforces the Pod Security level {level}, which forbids {}",
+        "gets no new pods: namespace {namespace} enforces the Pod Security level {level}, which forbids {}",
         names.join(", ")
     );
     let mut finding = Finding::new(&VIOLATION, workload.object(), says).since(rejection.first);

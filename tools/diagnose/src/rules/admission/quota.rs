@@ -192,7 +192,7 @@ fn raise(rejection: &Rejection<'_>, name: &str, lines: &[Line]) -> Fix {
         "spec": {"hard": hard},
     });
     Fix::call(
-        format!("raise {} of resourcequota {name}, which is room for {count} more", to.join(", ")),
+        format!("raise resourcequota {name}: {}, which is room for {count} more", to.join(", ")),
         "apply",
         json!({"manifest": manifest.to_string(), "take_over": true}),
     )
@@ -205,7 +205,7 @@ fn shrink(rejection: &Rejection<'_>, lines: &[Line]) -> Fix {
     let scales = matches!(workload.kind, "deployment" | "statefulset");
     if scales && have > 0 && have < workload.desired {
         return Fix::call(
-            format!("scale {} to the {have} pods that fit", workload.object()),
+            format!("scale {} to {have}, which is what fits", workload.object()),
             "scale",
             json!({"workload": workload.object().to_string(), "namespace": workload.meta.namespace, "replicas": have}),
         );
@@ -247,7 +247,7 @@ pub fn unspecified(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots 
     }
     let parts: Vec<String> =
         by_container.iter().map(|(c, r)| format!("container {c} sets no {}", r.join(", "))).collect();
-    let says = format!("gets no pods: {}, which resourcequota {name} demands", parts.join("; "));
+    let says = format!("gets no new pods: {}, which resourcequota {name} demands", parts.join("; "));
     let mut finding = Finding::new(&UNSPECIFIED, workload.object(), says).since(rejection.first);
     if let Lookup::Found(found) = engine.snap.quotas.find(namespace, name) {
         let keys: Vec<&str> = found.spec.hard.iter().map(|(k, _)| k).collect();

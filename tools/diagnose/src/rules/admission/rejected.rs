@@ -99,8 +99,13 @@ fn is_over(workload: &Workload<'_>) -> bool {
 /// The latest refusal, unless a pod was made after it.
 fn rejection<'a>(engine: &Engine<'a>, workload: &'a Workload<'a>) -> Option<Rejection<'a>> {
     let index = engine.index;
-    // Only the newest revision makes pods that anybody waits for; an older one replaces pods that were lost.
-    let sets = index.revisions(workload.meta).iter().map(|s| ("replicaset", &s.metadata));
+    let failure = condition(workload.conditions, "ReplicaFailure")
+        .filter(|c| c.status == "True" && c.reason == "FailedCreate");
+    // The newest revision makes the pods that are waited for; what an older one was told counts only while that still
+    // fails.
+    let revisions = index.revisions(workload.meta);
+    let count = if failure.is_some() { revisions.len() } else { 1 };
+    let sets = revisions.iter().take(count).map(|s| ("replicaset", &s.metadata));
     let makers = [(workload.kind, workload.meta)].into_iter().chain(sets);
     let event = makers
         .filter_map(|(kind, meta)| {
@@ -108,8 +113,9 @@ fn rejection<'a>(engine: &Engine<'a>, workload: &'a Workload<'a>) -> Option<Reje
             Some((kind, meta, event))
         })
         .max_by_key(|(_, _, event)| event.last());
-    let failure = condition(workload.conditions, "ReplicaFailure")
-        .filter(|c| c.status == "True" && c.reason == "FailedCreate");
+    // A Deployment that may not even make its ReplicaSet.
+    let unmade = condition(workload.conditions, "Progressing")
+        .filter(|c| c.status == "False" && c.reason == "ReplicaSetCreateError");
     match (event, failure) {
         // The condition keeps the first refusal of a row, the event says the last one.
         (Some((kind, meta, event)), failure)
@@ -132,7 +138,14 @@ fn rejection<'a>(engine: &Engine<'a>, workload: &'a Workload<'a>) -> Option<Reje
             first: failure.last_transition_time,
             last: failure.last_transition_time.max(failure.last_update_time),
         }),
-        _ => None,
+        _ => unmade.map(|c| Rejection {
+            workload,
+            by: workload.object(),
+            at: "status.conditions[Progressing]",
+            text: bare(&c.message),
+            first: c.last_transition_time,
+            last: c.last_transition_time.max(c.last_update_time),
+        }),
     }
 }
 
@@ -147,9 +160,14 @@ fn is_current(engine: &Engine<'_>, maker: &Meta, event: &Event) -> bool {
 fn bare(message: &str) -> String {
     let text = message.strip_prefix("Error creating: ").unwrap_or(message);
     let text = text.split_once(" failed error: ").map_or(text, |(_, rest)| rest);
+    let text =
+        match text.strip_prefix("Failed to create new replica set \"").and_then(|t| t.split_once("\": ")) {
+            Some((_, rest)) => rest,
+            None => text,
+        };
     let text = match text.split_once(" is forbidden: ") {
-        // The name is of a pod that never was, another one each time.
-        Some((subject, rest)) if subject.starts_with("pods \"") => rest,
+        // The name is of an object that never was, another one each time.
+        Some((subject, rest)) if subject.ends_with('"') => rest,
         _ => text,
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -91,7 +91,7 @@ pub fn failed<'a>(engine: &mut Engine<'a>, rejection: &Rejection<'a>) -> Roots {
             return roots;
         }
     }
-    let roots = dead(engine, hook, state);
+    let roots = dead(engine, hook, state, true);
     for key in &roots {
         let finding = engine.finding(*key);
         // The refusal is evidence only for a finding about the webhook; a missing Secret of its pods has its own.
@@ -128,8 +128,9 @@ pub fn failed<'a>(engine: &mut Engine<'a>, rejection: &Rejection<'a>) -> Roots {
     unreachable(engine, rejection, hook.object(), says)
 }
 
-/// What is wrong with a webhook whose Service is absent or has nobody to answer; empty when it answers.
-fn dead<'a>(engine: &mut Engine<'a>, hook: Hook<'a>, state: Backend<'a>) -> Roots {
+/// What is wrong with a webhook whose Service is absent or has nobody to answer; empty when it answers. It is a fault where
+/// something was refused already, or where it is about pods that the next rollout makes.
+fn dead<'a>(engine: &mut Engine<'a>, hook: Hook<'a>, state: Backend<'a>, has_refused: bool) -> Roots {
     let cause = match state {
         Backend::Serves(_) | Backend::Unknown => return Roots::new(),
         Backend::NoService(_) | Backend::NoPort(_) => &SERVICE_MISSING,
@@ -204,7 +205,7 @@ fn dead<'a>(engine: &mut Engine<'a>, hook: Hook<'a>, state: Backend<'a>) -> Root
             "install again what service/{service} belongs to, or delete {} when that was removed for good",
             hook.object()
         )));
-    if !hook.is_about_living_pods(engine) {
+    if !has_refused && !hook.is_about_living_pods(engine) {
         finding = finding.class(crate::finding::Class::Risk);
     }
     engine.root(finding)
@@ -351,7 +352,7 @@ pub fn scan(engine: &mut Engine<'_>) {
         if let Backend::Serves(service) = state {
             lone(engine, hook, service);
         } else {
-            dead(engine, hook, state);
+            dead(engine, hook, state, false);
         }
     }
 }

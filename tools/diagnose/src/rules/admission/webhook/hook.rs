@@ -84,7 +84,9 @@ impl Hook<'_> {
     }
     /// Whether it is asked about pods that some workload of the cluster makes.
     pub fn is_about_living_pods(&self, engine: &Engine<'_>) -> bool {
+        // What a condition in CEL lets through is not worked out here.
         self.is_about_pods()
+            && self.webhook.match_conditions.is_empty()
             && engine
                 .index
                 .workloads
