@@ -41,7 +41,10 @@ pub fn exceeded(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
     let namespace = &workload.meta.namespace;
     let Some((name, said)) = read(&rejection.text) else { return Roots::new() };
     let object = Object::new("resourcequota", namespace, name);
-    let (lines, is_proven) = match engine.snap.quotas.find(namespace, name) {
+    let quota = engine.snap.quotas.find(namespace, name);
+    // One that counts only some pods says nothing about who takes what.
+    let is_scoped = quota.found().is_some_and(|q| !q.spec.scopes.is_empty());
+    let (lines, is_proven) = match quota {
         Lookup::Absent => {
             return over(engine, &EXCEEDED, rejection, &format!("resourcequota {name} is gone"));
         }
@@ -69,7 +72,9 @@ pub fn exceeded(engine: &mut Engine<'_>, rejection: &Rejection<'_>) -> Roots {
             )
         })
         .collect();
-    let top = consumers(engine, namespace, &worst.resource);
+    // Worked out for the first that is kept away only: all of them would say the same.
+    let is_told = engine.found.iter().any(|f| f.cause == EXCEEDED.id && f.object == object);
+    let top = if is_told || is_scoped { Vec::new() } else { consumers(engine, namespace, &worst.resource) };
     let most: Vec<String> =
         top.iter().take(3).map(|(o, a)| format!("{o} ({})", show(&worst.resource, *a))).collect();
     let most =
@@ -119,7 +124,8 @@ fn current(quota: &Quota, line: Line) -> Option<Line> {
 fn consumers(engine: &Engine<'_>, namespace: &str, resource: &str) -> Vec<(Object, i128)> {
     let mut all: BTreeMap<Object, i128> = BTreeMap::new();
     for pod in engine.snap.pods.of(namespace).iter().filter(|p| !p.is_finished()) {
-        *all.entry(engine.index.maker(pod)).or_default() += amount(&pod.spec, resource);
+        let sum = all.entry(engine.index.maker(pod)).or_default();
+        *sum = sum.saturating_add(amount(&pod.spec, resource));
     }
     let mut all: Vec<(Object, i128)> = all.into_iter().filter(|(_, a)| *a > 0).collect();
     all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -140,10 +146,11 @@ fn amount(spec: &PodSpec, resource: &str) -> i128 {
         let all = if is_limit { &c.resources.limits } else { &c.resources.requests };
         all.get(name).and_then(|a| a.milli()).unwrap_or(0)
     };
-    let sidecars: i128 = spec.init_containers.iter().filter(|c| c.is_sidecar()).map(of).sum();
-    let main: i128 = spec.containers.iter().map(of).sum::<i128>() + sidecars;
+    let sum = |all: &mut dyn Iterator<Item = i128>| all.fold(0_i128, i128::saturating_add);
+    let sidecars = sum(&mut spec.init_containers.iter().filter(|c| c.is_sidecar()).map(of));
+    let main = sum(&mut spec.containers.iter().map(of));
     let init = spec.init_containers.iter().filter(|c| !c.is_sidecar()).map(of).max().unwrap_or(0);
-    main.max(init + sidecars)
+    main.max(init).saturating_add(sidecars)
 }
 
 /// An amount for people.

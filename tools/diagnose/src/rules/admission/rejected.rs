@@ -70,7 +70,7 @@ pub(crate) fn active<'w, 'a>(workload: &'w Workload<'a>) -> impl Iterator<Item =
 /// How many more pods a workload needs right now: those that are missing, or the next one of a rollout.
 pub(crate) fn missing(workload: &Workload<'_>) -> i64 {
     let have = i64::try_from(active(workload).count()).unwrap_or(i64::MAX);
-    (workload.desired - have).max(1)
+    workload.desired.saturating_sub(have).max(1)
 }
 
 /// Whether a controller should be making pods.
