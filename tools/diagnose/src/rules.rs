@@ -6,6 +6,10 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Pod};
 
 pub mod access;
+pub mod admission;
+pub mod api;
+pub mod autoscale;
+pub mod budgets;
 pub mod config;
 pub mod crash;
 pub mod dns;
@@ -23,6 +27,7 @@ pub mod soft;
 pub mod start;
 pub mod unexplained;
 pub mod wait;
+pub mod workloads;
 
 /// A container that may be in trouble.
 pub struct Case<'a> {
@@ -38,7 +43,14 @@ type WorkloadRule = for<'a> fn(&mut Engine<'a>, &'a Workload<'a>) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[start::refused, config::volumes, start::volumes, evict::pod, probes::gates];
+pub const POD: &[PodRule] = &[
+    workloads::stateful::trapped,
+    start::refused,
+    config::volumes,
+    start::volumes,
+    evict::pod,
+    probes::gates,
+];
 
 /// What explains one container: the first that does is right.
 pub const CONTAINER: &[ContainerRule] = &[
@@ -57,14 +69,25 @@ pub const CONTAINER: &[ContainerRule] = &[
 ];
 
 /// What explains a workload beside its pods: all that do.
-pub const WORKLOAD: &[WorkloadRule] = &[jobs::job, evict::repeated];
+pub const WORKLOAD: &[WorkloadRule] = &[
+    admission::rejected::workload,
+    workloads::control::untended,
+    workloads::stateful::nameless,
+    jobs::job,
+    evict::repeated,
+];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
 pub const SCANS: &[Scan] = &[
     crate::walk::workloads,
+    admission::webhook::scan,
     jobs::scan,
     dns::scan,
     services::scan,
+    api::scan,
+    autoscale::scan,
+    budgets::scan,
+    workloads::scan,
     ingress::scan,
     gateway::scan,
     policy::scan,
@@ -72,6 +95,16 @@ pub const SCANS: &[Scan] = &[
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
+    admission::limits::CAUSES,
+    admission::names::CAUSES,
+    admission::policy::CAUSES,
+    admission::psa::CAUSES,
+    admission::quota::CAUSES,
+    admission::webhook::CAUSES,
+    api::CAUSES,
+    autoscale::CAUSES,
+    budgets::CAUSES,
+    workloads::CAUSES,
     config::CAUSES,
     pull::CAUSES,
     start::CAUSES,

@@ -248,3 +248,8 @@ pub(crate) fn workloads(engine: &mut Engine<'_>) {
 pub(crate) fn service<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     engine.explain(&Object::of("service", service.meta()), |engine| rules::services::explain(engine, service))
 }
+
+/// What explains that an API that another program serves is not available; empty when it is.
+pub(crate) fn api_service<'a>(engine: &mut Engine<'a>, service: &'a ApiService) -> Roots {
+    engine.explain(&Object::of("apiservice", service.meta()), |engine| rules::api::explain(engine, service))
+}

@@ -52,6 +52,7 @@ skinny! {
         namespace_selector: Option<Selector>,
         object_selector: Option<Selector>,
         timeout_seconds: Option<i64>,
+        match_conditions: Vec<super::Named>,
     }
     /// Whom it asks.
     pub struct WebhookClient {

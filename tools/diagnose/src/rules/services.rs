@@ -116,6 +116,10 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let here = || index.workloads.iter().filter(|w| w.meta.namespace == *namespace && w.kind != "job");
     let asked = || service.spec.selector.iter().filter(|(k, _)| !GIVEN_LABELS.contains(k));
     let fits = |labels: &Labels| asked().all(|(k, v)| labels.get(k) == Some(v));
+    if let Some(workload) = here().find(|w| fits(&w.template.metadata.labels)) {
+        // Scaled to zero is what somebody wants; anything else that keeps the pods away explains this too.
+        return if workload.desired == 0 { Roots::new() } else { walk::workload(engine, workload) };
+    }
     // Its pods come and go: those of a Job, and those that a controller gives a role to.
     let is_of_job = index
         .workloads
@@ -131,10 +135,6 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     });
     if asked().next().is_none() || is_of_job || is_of_cron_job || has_role {
         return Roots::new();
-    }
-    if let Some(workload) = here().find(|w| fits(&w.template.metadata.labels)) {
-        // Scaled to zero is what somebody wants; anything else that keeps the pods away explains this too.
-        return if workload.desired == 0 { Roots::new() } else { walk::workload(engine, workload) };
     }
     let selector: Vec<String> = service.spec.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let selector = selector.join(",");
