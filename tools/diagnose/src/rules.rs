@@ -3,11 +3,12 @@
 use crate::engine::{Engine, Roots};
 use crate::finding::Cause;
 use crate::index::Workload;
-use crate::model::{Container, ContainerStatus, Pod};
+use crate::model::{Container, ContainerStatus, Node, Pod};
 
 pub mod config;
 pub mod services;
 pub mod similar;
+pub mod storage;
 pub mod unexplained;
 
 /// A container that may be in trouble.
@@ -21,22 +22,35 @@ pub struct Case<'a> {
 type PodRule = for<'a> fn(&mut Engine<'a>, &'a Pod) -> Roots;
 type ContainerRule = for<'a> fn(&mut Engine<'a>, &Case<'a>) -> Roots;
 type WorkloadRule = for<'a> fn(&mut Engine<'a>, &'a Workload<'a>) -> Roots;
+type NodeRule = for<'a> fn(&mut Engine<'a>, &'a Node) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[config::volumes];
+pub const POD: &[PodRule] = &[storage::claims, config::volumes, storage::mount::mounts];
 
 /// What explains one container: the first that does is right.
-pub const CONTAINER: &[ContainerRule] = &[config::container];
+pub const CONTAINER: &[ContainerRule] = &[config::container, storage::use_up::full];
 
 /// What explains a workload beside its pods: all that do.
 pub const WORKLOAD: &[WorkloadRule] = &[];
 
+/// What explains that a node cannot run pods: the first that does is right.
+pub const NODE: &[NodeRule] = &[];
+
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, services::scan];
+pub const SCANS: &[Scan] = &[crate::walk::workloads, storage::scan, services::scan];
 
 /// The catalogue, family by family.
-pub const FAMILIES: &[&[Cause]] = &[config::CAUSES, services::CAUSES, unexplained::CAUSES];
+pub const FAMILIES: &[&[Cause]] = &[
+    config::CAUSES,
+    services::CAUSES,
+    storage::CAUSES,
+    storage::binding::CAUSES,
+    storage::provision::CAUSES,
+    storage::mount::CAUSES,
+    storage::use_up::CAUSES,
+    unexplained::CAUSES,
+];
 
 /// All causes.
 pub fn causes() -> impl Iterator<Item = &'static Cause> {

@@ -234,3 +234,17 @@ pub(crate) fn workloads(engine: &mut Engine<'_>) {
 pub(crate) fn service<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     engine.explain(&Object::of("service", service.meta()), |engine| rules::services::explain(engine, service))
 }
+
+/// What explains that a claim has no volume; empty when it has one, or waits for a pod as it should.
+pub(crate) fn claim<'a>(engine: &mut Engine<'a>, claim: &'a Claim) -> Roots {
+    let object = Object::of("persistentvolumeclaim", claim.meta());
+    engine.explain(&object, |engine| rules::storage::explain(engine, claim))
+}
+
+/// What explains that a node cannot run pods; empty when it can.
+pub(crate) fn node<'a>(engine: &mut Engine<'a>, node: &'a Node) -> Roots {
+    engine.explain(&Object::of("node", node.meta()), |engine| {
+        let explained = rules::NODE.iter().map(|rule| rule(engine, node)).find(|roots| !roots.is_empty());
+        explained.unwrap_or_default()
+    })
+}
