@@ -6,6 +6,7 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Node, Pod};
 
 pub mod config;
+pub mod nodes;
 pub mod services;
 pub mod similar;
 pub mod storage;
@@ -26,7 +27,7 @@ type NodeRule = for<'a> fn(&mut Engine<'a>, &'a Node) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[storage::claims, config::volumes, storage::mount::mounts];
+pub const POD: &[PodRule] = &[nodes::pod, storage::claims, config::volumes, storage::mount::mounts, nodes::network::sandbox];
 
 /// What explains one container: the first that does is right.
 pub const CONTAINER: &[ContainerRule] = &[config::container, storage::use_up::full];
@@ -35,15 +36,20 @@ pub const CONTAINER: &[ContainerRule] = &[config::container, storage::use_up::fu
 pub const WORKLOAD: &[WorkloadRule] = &[];
 
 /// What explains that a node cannot run pods: the first that does is right.
-pub const NODE: &[NodeRule] = &[];
+pub const NODE: &[NodeRule] =
+    &[nodes::health::certificate, nodes::health::silent, nodes::network::range, nodes::network::plugin, nodes::health::unready, nodes::room::pressure];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, storage::scan, services::scan];
+pub const SCANS: &[Scan] = &[nodes::scan, crate::walk::workloads, storage::scan, services::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
     config::CAUSES,
     services::CAUSES,
+    nodes::health::CAUSES,
+    nodes::network::CAUSES,
+    nodes::room::CAUSES,
+    nodes::version::CAUSES,
     storage::CAUSES,
     storage::binding::CAUSES,
     storage::provision::CAUSES,
