@@ -6,6 +6,7 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Node, Pod};
 
 pub mod config;
+pub mod lifecycle;
 pub mod nodes;
 pub mod services;
 pub mod similar;
@@ -27,7 +28,7 @@ type NodeRule = for<'a> fn(&mut Engine<'a>, &'a Node) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[nodes::pod, storage::claims, config::volumes, storage::mount::mounts, nodes::network::sandbox];
+pub const POD: &[PodRule] = &[nodes::pod, lifecycle::pod, storage::claims, config::volumes, storage::mount::mounts, nodes::network::sandbox];
 
 /// What explains one container: the first that does is right.
 pub const CONTAINER: &[ContainerRule] = &[config::container, storage::use_up::full];
@@ -40,12 +41,15 @@ pub const NODE: &[NodeRule] =
     &[nodes::health::certificate, nodes::health::silent, nodes::network::range, nodes::network::plugin, nodes::health::unready, nodes::room::pressure];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[nodes::scan, crate::walk::workloads, storage::scan, services::scan];
+pub const SCANS: &[Scan] = &[nodes::scan, crate::walk::workloads, storage::scan, services::scan, lifecycle::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
     config::CAUSES,
     services::CAUSES,
+    lifecycle::CAUSES,
+    lifecycle::certificate::CAUSES,
+    lifecycle::namespace::CAUSES,
     nodes::health::CAUSES,
     nodes::network::CAUSES,
     nodes::room::CAUSES,

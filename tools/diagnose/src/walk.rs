@@ -180,6 +180,10 @@ pub(crate) fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) 
             if one.status.phase == "Failed" && (!is_short || workload.kind == "job") {
                 continue;
             }
+            // Nor is one that does not end.
+            if one.metadata.deletion_timestamp.is_set() && !is_short {
+                continue;
+            }
             roots.extend(pod(engine, one));
         }
         for rule in rules::WORKLOAD {

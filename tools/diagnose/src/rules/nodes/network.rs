@@ -157,16 +157,20 @@ pub fn sandbox<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
     if !has(&["network", "cni", "plugin type="]) {
         return Roots::new();
     }
-    let (roots, says, fix) = agent(engine, &node.metadata.name);
-    if !roots.is_empty() {
-        return roots;
-    }
-    let finding = Finding::new(&CNI_MISSING, object(node), format!("cannot give new pods a network; {says}"))
-        .seen(Object::pod(pod), "event FailedCreatePodSandBox", event.message.clone())
-        .since(event.first())
-        .observed()
-        .fix(fix);
-    engine.root(finding)
+    // Worked out once for a node, whatever the number of pods that wait there.
+    engine.explain(&Object::new("network of a node", "", &node.metadata.name), |engine| {
+        let (roots, says, fix) = agent(engine, &node.metadata.name);
+        if !roots.is_empty() {
+            return roots;
+        }
+        let finding =
+            Finding::new(&CNI_MISSING, object(node), format!("cannot give new pods a network; {says}"))
+                .seen(Object::pod(pod), "event FailedCreatePodSandBox", event.message.clone())
+                .since(event.first())
+                .observed()
+                .fix(fix);
+        engine.root(finding)
+    })
 }
 
 /// No address left on the node.
