@@ -6,8 +6,10 @@ use crate::index::Workload;
 use crate::model::{Container, ContainerStatus, Node, Pod};
 
 pub mod config;
+pub mod hygiene;
 pub mod lifecycle;
 pub mod nodes;
+pub mod risks;
 pub mod services;
 pub mod similar;
 pub mod storage;
@@ -41,12 +43,13 @@ pub const NODE: &[NodeRule] =
     &[nodes::health::certificate, nodes::health::silent, nodes::network::range, nodes::network::plugin, nodes::health::unready, nodes::room::pressure];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[nodes::scan, crate::walk::workloads, storage::scan, services::scan, lifecycle::scan];
+pub const SCANS: &[Scan] = &[nodes::scan, crate::walk::workloads, storage::scan, services::scan, lifecycle::scan, risks::scan, hygiene::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
     config::CAUSES,
     services::CAUSES,
+    hygiene::CAUSES,
     lifecycle::CAUSES,
     lifecycle::certificate::CAUSES,
     lifecycle::namespace::CAUSES,
@@ -54,6 +57,7 @@ pub const FAMILIES: &[&[Cause]] = &[
     nodes::network::CAUSES,
     nodes::room::CAUSES,
     nodes::version::CAUSES,
+    risks::CAUSES,
     storage::CAUSES,
     storage::binding::CAUSES,
     storage::provision::CAUSES,
