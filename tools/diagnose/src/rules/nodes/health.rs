@@ -59,9 +59,7 @@ pub fn silent<'a>(engine: &mut Engine<'a>, node: &'a Node) -> Roots {
         .seen(object(node), "status.conditions[Ready]", format!("{} {}: {}", finding.status, finding.reason, finding.message))
         .since(finding.last_transition_time)
         .observed()
-        .fix(Fix::advice(format!(
-            "look at the machine: is it on, does it reach the API server, does its kubelet run (`systemctl status kubelet` there)"
-        )))
+        .fix(Fix::advice("look at the machine: is it on, does it reach the API server, does its kubelet run (`systemctl status kubelet` there)"))
         .fix(Fix::advice(format!(
             "when it is off and stays off, taint it node.kubernetes.io/out-of-service=nodeshutdown:NoExecute or delete node {name}: \
              its pods and their volumes are then free to go elsewhere"

@@ -27,7 +27,10 @@ const SLOW: i64 = 120;
 /// A claim that waits for its provisioner.
 pub fn waiting<'a>(engine: &mut Engine<'a>, claim: &'a Claim, class: &'a StorageClass) -> Roots {
     let snap = engine.snap;
-    if let Some(event) = engine.index.event(&claim.metadata, "ProvisioningFailed") {
+    let serving = server(engine, &class.provisioner, true);
+    // What one that is down said before is old news.
+    let is_down = serving.is_some_and(|w| w.ready == 0);
+    if let Some(event) = engine.index.event(&claim.metadata, "ProvisioningFailed").filter(|_| !is_down) {
         let finding = Finding::new(
             &PROVISION_ERROR,
             claim_object(claim),
@@ -44,7 +47,6 @@ pub fn waiting<'a>(engine: &mut Engine<'a>, claim: &'a Claim, class: &'a Storage
     }
     let object = Object::of("storageclass", &class.metadata);
     let provisioner = &class.provisioner;
-    let serving = server(engine, provisioner, true);
     let finding = match serving {
         Some(w) if w.desired == 0 => Finding::new(
             &PROVISIONER_ABSENT,
