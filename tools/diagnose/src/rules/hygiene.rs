@@ -1,11 +1,13 @@
 //! Good practice that is missing: nothing fails for want of it, and none of it is ever called a fault.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::finding::{Cause, Finding, Fix};
 use crate::index::Workload;
-use crate::model::{Container, Service};
+use crate::model::Container;
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] = &[NO_LIMITS, NO_PROBES, LATEST_TAG, NO_BUDGET];
@@ -25,11 +27,12 @@ const NO_BUDGET: Cause = Cause::hygiene(
 /// Looks through all workloads but those of the system.
 pub fn scan(engine: &mut Engine<'_>) {
     let index = engine.index;
+    let reached = reached(engine);
     for workload in index.workloads.iter().filter(|w| !is_system(&w.meta.namespace)) {
         limits(engine, workload);
         tags(engine, workload);
         if workload.kind != "job" {
-            probes(engine, workload);
+            probes(engine, workload, &reached);
             budget(engine, workload);
         }
     }
@@ -66,27 +69,30 @@ fn limits(engine: &mut Engine<'_>, workload: &Workload<'_>) {
     engine.found(finding);
 }
 
-fn probes(engine: &mut Engine<'_>, workload: &Workload<'_>) {
+/// Workloads that a Service sends traffic to, by uid, and the Service.
+fn reached<'a>(engine: &Engine<'a>) -> HashMap<&'a str, &'a str> {
+    let mut all = HashMap::new();
+    for service in &engine.snap.services.items {
+        for pod in engine.index.behind(service) {
+            if let Some(workload) = engine.index.workload(pod) {
+                all.entry(&*workload.meta.uid).or_insert(service.metadata.name.as_str());
+            }
+        }
+    }
+    all
+}
+
+fn probes(engine: &mut Engine<'_>, workload: &Workload<'_>, reached: &HashMap<&str, &str>) {
     let spec = &workload.template.spec;
     let is_bare = |c: &&Container| !c.ports.is_empty() && c.readiness_probe.is_none();
     let bare: Vec<&Container> = spec.containers.iter().filter(is_bare).collect();
     let Some(first) = bare.first() else { return };
-    let selects = |s: &&Service| {
-        !s.spec.selector.is_empty()
-            && s.spec.selector.iter().all(|(k, v)| workload.template.metadata.labels.get(k) == Some(v))
-    };
-    let Some(service) = engine.snap.services.of(&workload.meta.namespace).iter().find(selects) else {
-        return;
-    };
+    let Some(service) = reached.get(&*workload.meta.uid) else { return };
     let list = names(bare.iter().copied());
     let finding = Finding::new(
         &NO_PROBES,
         workload.object(),
-        format!(
-            "has no readiness probe for {}, to which service/{} sends traffic",
-            list.join(", "),
-            service.metadata.name
-        ),
+        format!("has no readiness probe for {}, to which service/{service} sends traffic", list.join(", ")),
     )
     .seen(workload.object(), "spec.template.spec.containers[].readinessProbe", "none");
     let port = first.ports.iter().find(|p| p.protocol != "UDP").map(|p| p.container_port);

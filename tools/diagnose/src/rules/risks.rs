@@ -1,13 +1,13 @@
 //! What works now and will not after a drain, a crash or a restart.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::index::Workload;
-use crate::model::{Pod, Service};
+use crate::model::Pod;
 use crate::rules::hygiene::is_system;
 
 /// The causes of this family.
@@ -40,8 +40,8 @@ pub fn scan(engine: &mut Engine<'_>) {
         if workload.ready < workload.desired || workload.desired == 0 || is_system(&workload.meta.namespace) {
             continue;
         }
-        if let Some((service, ingress)) = entry(engine, workload, &entries) {
-            single(engine, workload, &service, &ingress);
+        if let Some((service, ingress)) = entries.get(&*workload.meta.uid) {
+            single(engine, workload, service, ingress);
         }
         pull_secrets(engine, workload);
         one_node(engine, workload);
@@ -49,10 +49,12 @@ pub fn scan(engine: &mut Engine<'_>) {
     unmanaged(engine);
 }
 
-/// Services that an Ingress leads to, each with the Ingress.
-fn entries(engine: &Engine<'_>) -> BTreeSet<(String, String, String)> {
-    let mut all = BTreeSet::new();
-    for ingress in &engine.snap.ingresses.items {
+/// Workloads that an Ingress leads to, by uid: through which Service, and which Ingress.
+fn entries<'a>(engine: &Engine<'a>) -> BTreeMap<&'a str, (&'a str, &'a str)> {
+    let snap = engine.snap;
+    let mut all = BTreeMap::new();
+    for ingress in &snap.ingresses.items {
+        let meta = &ingress.metadata;
         let paths = ingress
             .spec
             .rules
@@ -61,29 +63,15 @@ fn entries(engine: &Engine<'_>) -> BTreeSet<(String, String, String)> {
             .flat_map(|h| &h.paths)
             .map(|p| &p.backend);
         for backend in paths.chain(&ingress.spec.default_backend).filter_map(|b| b.service.as_ref()) {
-            let meta = &ingress.metadata;
-            all.insert((meta.namespace.clone(), backend.name.clone(), meta.name.clone()));
+            let Some(service) = snap.services.find(&meta.namespace, &backend.name).found() else { continue };
+            for pod in engine.index.behind(service) {
+                if let Some(workload) = engine.index.workload(pod) {
+                    all.entry(&*workload.meta.uid).or_insert((backend.name.as_str(), meta.name.as_str()));
+                }
+            }
         }
     }
     all
-}
-
-/// The Service and the Ingress through which a workload is reached from outside.
-fn entry(
-    engine: &Engine<'_>,
-    workload: &Workload<'_>,
-    entries: &BTreeSet<(String, String, String)>,
-) -> Option<(String, String)> {
-    let namespace = &workload.meta.namespace;
-    let from = (namespace.clone(), String::new(), String::new());
-    let selects = |s: &Service| {
-        !s.spec.selector.is_empty()
-            && s.spec.selector.iter().all(|(k, v)| workload.template.metadata.labels.get(k) == Some(v))
-    };
-    entries.range(from..).take_while(|(ns, _, _)| ns == namespace).find_map(|(_, service, ingress)| {
-        let found = engine.snap.services.find(namespace, service).found()?;
-        selects(found).then(|| (service.clone(), ingress.clone()))
-    })
 }
 
 fn single(engine: &mut Engine<'_>, workload: &Workload<'_>, service: &str, ingress: &str) {
