@@ -139,6 +139,17 @@ skinny! {
         role_ref: Target,
         subjects: Vec<Target>,
     }
+    /// A CertificateSigningRequest, without the request itself.
+    pub struct SigningRequest {
+        metadata: Meta,
+        spec: SigningSpec,
+        status: Conditions,
+    }
+    /// Who asks whom.
+    pub struct SigningSpec {
+        signer_name: String,
+        username: String,
+    }
     /// A ServiceAccount.
     pub struct ServiceAccount {
         metadata: Meta,

@@ -325,6 +325,10 @@ fn agents(engine: &mut Engine<'_>) {
         }
         let bare: Vec<&Node> = snap.nodes.items.iter().filter(|n| is_left_out(engine, n, &covered)).collect();
         let Some(node) = bare.first() else { continue };
+        // What keeps its pods away anywhere can keep them away here.
+        if !walk::workload(engine, workload).is_empty() {
+            continue;
+        }
         let names: Vec<&str> = bare.iter().take(3).map(|n| n.metadata.name.as_str()).collect();
         let more = if bare.len() > 3 { format!(" and {} more", bare.len() - 3) } else { String::new() };
         let listed = format!("{}{more}", names.join(", "));
