@@ -3,7 +3,7 @@
 use crate::engine::{Engine, Roots};
 use crate::finding::Cause;
 use crate::index::Workload;
-use crate::model::{Container, ContainerStatus, Pod};
+use crate::model::{Container, ContainerStatus, Node, Pod};
 
 pub mod access;
 pub mod config;
@@ -13,6 +13,7 @@ pub mod image;
 pub mod jobs;
 pub mod probes;
 pub mod pull;
+pub mod schedule;
 pub mod services;
 pub mod similar;
 pub mod soft;
@@ -31,10 +32,22 @@ pub struct Case<'a> {
 type PodRule = for<'a> fn(&mut Engine<'a>, &'a Pod) -> Roots;
 type ContainerRule = for<'a> fn(&mut Engine<'a>, &Case<'a>) -> Roots;
 type WorkloadRule = for<'a> fn(&mut Engine<'a>, &'a Workload<'a>) -> Roots;
+type NodeRule = for<'a> fn(&mut Engine<'a>, &'a Node) -> Roots;
 type Scan = fn(&mut Engine<'_>);
 
 /// What explains a whole pod, in the order in which a pod comes to life: the first that does is right.
-pub const POD: &[PodRule] = &[start::refused, config::volumes, start::volumes, evict::pod, probes::gates];
+///
+/// A claim that cannot be bound comes before `schedule::pod`: no node mends it.
+pub const POD: &[PodRule] = &[
+    schedule::pod,
+    schedule::rejected,
+    schedule::on_lost_node,
+    start::refused,
+    config::volumes,
+    start::volumes,
+    evict::pod,
+    probes::gates,
+];
 
 /// What explains one container: the first that does is right.
 pub const CONTAINER: &[ContainerRule] = &[
@@ -48,13 +61,18 @@ pub const CONTAINER: &[ContainerRule] = &[
 ];
 
 /// What explains a workload beside its pods: all that do.
-pub const WORKLOAD: &[WorkloadRule] = &[jobs::job, evict::repeated];
+pub const WORKLOAD: &[WorkloadRule] =
+    &[jobs::job, evict::repeated, schedule::bogus_node, schedule::priority_class];
+
+/// What explains that a node is not well: all that do.
+pub const NODE: &[NodeRule] = &[];
 
 /// What is looked through from its first object to its last. What others depend on comes first.
-pub const SCANS: &[Scan] = &[crate::walk::workloads, jobs::scan, services::scan];
+pub const SCANS: &[Scan] = &[schedule::scan, crate::walk::workloads, jobs::scan, services::scan];
 
 /// The catalogue, family by family.
 pub const FAMILIES: &[&[Cause]] = &[
+    schedule::CAUSES,
     config::CAUSES,
     pull::CAUSES,
     start::CAUSES,
