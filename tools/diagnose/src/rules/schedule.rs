@@ -151,7 +151,7 @@ fn unschedulable<'a>(engine: &mut Engine<'a>, pod: &'a Pod, shape: &Object) -> R
             // Room that was made a moment ago: the scheduler tries again within minutes. A claim that cannot be bound
             // is no such case, and neither is a cluster of which only some pods are seen.
             let sees_all = matches!(engine.snap.pods.seen, crate::snapshot::Seen::Everywhere);
-            if roots.is_empty() && sees_all && !asker.volumes.is_stuck {
+            if roots.is_empty() && sees_all && !asker.volumes.is_stuck && odd::is_known(pod) {
                 engine.wait(shape.clone());
             }
             return roots;

@@ -19,8 +19,7 @@ pub fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Root
     let moved = latest.unwrap_or(workload.meta.creation_timestamp);
     let unwell: Vec<&&Pod> = workload.pods.iter().filter(|p| is_unwell(engine.snap, p)).collect();
     // Pods that only wait for their turn need no explanation, and no pod else is missing.
-    let is_waiting = |p: &&&Pod| engine.is_waiting(&Object::pod(p));
-    if !unwell.is_empty() && unwell.iter().all(|p| is_waiting(&p)) {
+    if !unwell.is_empty() && unwell.iter().all(|p| engine.is_waiting(&Object::pod(p))) {
         return Roots::new();
     }
     if workload.paused || workload.kind == "job" || (unwell.is_empty() && !moved.older_than(PATIENCE, now)) {

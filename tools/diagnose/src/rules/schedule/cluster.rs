@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::engine::{Engine, Key};
 use crate::model::{Container, ContainerPort, Node, Pod, PodSpec, Resources};
 use crate::quantity;
+use crate::rules::schedule::weigh::Verdict;
 
 /// Amounts by resource, in thousandths.
 pub type Amounts<'a> = BTreeMap<&'a str, i128>;
@@ -41,6 +42,8 @@ pub struct Cluster<'a> {
     pub shunning: Vec<(&'a Pod, usize)>,
     /// What was found for lack of these resources.
     pub full: RefCell<BTreeMap<Vec<String>, Key>>,
+    /// What the filters came to for pods to which it makes no difference which other pods there are.
+    pub verdicts: RefCell<BTreeMap<String, Verdict>>,
 }
 
 impl<'a> Cluster<'a> {
@@ -55,8 +58,13 @@ impl<'a> Cluster<'a> {
     }
 
     fn new(engine: &Engine<'a>) -> Self {
-        let mut cluster =
-            Self { rooms: Vec::new(), at: BTreeMap::new(), shunning: Vec::new(), full: RefCell::default() };
+        let mut cluster = Self {
+            rooms: Vec::new(),
+            at: BTreeMap::new(),
+            shunning: Vec::new(),
+            full: RefCell::default(),
+            verdicts: RefCell::default(),
+        };
         for node in &engine.snap.nodes.items {
             let at = cluster.rooms.len();
             let mut room = Room {
@@ -68,7 +76,7 @@ impl<'a> Cluster<'a> {
             };
             add(&mut room.has, &node.status.allocatable);
             for pod in engine.index.on_node(&node.metadata.name) {
-                if pod.is_finished() {
+                if pod.is_finished() || is_left_behind(node, pod) {
                     continue;
                 }
                 room.pods.push(pod);
@@ -86,6 +94,11 @@ impl<'a> Cluster<'a> {
         }
         cluster
     }
+}
+
+/// Whether a pod is only still there because its node is lost: it is gone as soon as the node is back.
+pub fn is_left_behind(node: &Node, pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_set() && !node.is_ready()
 }
 
 fn add<'a>(into: &mut Amounts<'a>, amounts: &'a Resources) {

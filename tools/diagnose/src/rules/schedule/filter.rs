@@ -135,6 +135,10 @@ impl<'p> Asker<'p> {
             if !keeps || taint.key == CORDON || tolerates(&spec.tolerations, taint) {
                 continue;
             }
+            // A node that is lost has such taints twice, and often several.
+            if is_condition(&taint.key) && all.iter().any(|f| matches!(f, Fail::Unwell(_))) {
+                continue;
+            }
             all.push(if is_condition(&taint.key) {
                 Fail::Unwell(taint.key.clone())
             } else {

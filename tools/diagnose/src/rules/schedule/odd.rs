@@ -43,7 +43,14 @@ pub(super) fn unseen<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
         "" => DEFAULT,
         name => name,
     };
-    if name == DEFAULT { down(engine, pod) } else { unknown(engine, pod, name) }
+    // Once for all pods of a maker: thousands may wait.
+    let of_all = Object::new("scheduler of", &pod.metadata.namespace, &engine.index.maker(pod).to_string());
+    engine.explain(
+        &of_all,
+        |engine| {
+            if name == DEFAULT { down(engine, pod) } else { unknown(engine, pod, name) }
+        },
+    )
 }
 
 fn down<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
@@ -124,7 +131,7 @@ pub(super) fn gated<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
     let now = engine.snap.now;
     let gates: Vec<&str> = pod.spec.scheduling_gates.iter().map(|g| g.name.as_str()).collect();
     let is_queue = |g: &&str| g.starts_with("kueue.x-k8s.io/") || g.starts_with("scheduling.x-k8s.io/");
-    if gates.iter().all(|g| is_queue(&g)) || !pod.metadata.creation_timestamp.older_than(GATE_PATIENCE, now) {
+    if gates.iter().all(is_queue) || !pod.metadata.creation_timestamp.older_than(GATE_PATIENCE, now) {
         engine.wait(Object::pod(pod));
         return Roots::new();
     }
@@ -233,4 +240,24 @@ pub(super) fn claim<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
             "look whether the DeviceClass of {names} exists and whether its driver offers devices (kubectl get resourceslices)"
         )));
     engine.root(finding)
+}
+
+/// Whether the scheduler gives a reason that the filters here know. Where it gives another, that a pod seems to fit
+/// means nothing.
+pub(super) fn is_known(pod: &Pod) -> bool {
+    const KNOWN: &[&str] = &[
+        "Insufficient",
+        "taint",
+        "were unschedulable",
+        "node affinity",
+        "pod affinity",
+        "anti-affinity",
+        "topology spread",
+        "free ports",
+        "Too many pods",
+        "max volume count",
+        "ReadWriteOncePod",
+    ];
+    let said = condition(&pod.status.conditions, "PodScheduled").map_or("", |c| c.message.as_str());
+    said.is_empty() || KNOWN.iter().any(|k| said.contains(k))
 }

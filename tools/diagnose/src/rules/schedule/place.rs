@@ -280,7 +280,7 @@ pub(super) fn taint(engine: &mut Engine<'_>, case: &Case<'_, '_>, fail: &Fail, a
         nodes(&names)
     );
     let first = names.first().map(|n| Object::new("node", "", n)).unwrap_or_else(|| case.maker.clone());
-    let finding = case.finding(&TAINT, case.maker.clone(), says).which(text.clone()).seen(
+    let finding = case.finding(&TAINT, case.maker.clone(), says).which(format!("{text}:{effect}")).seen(
         first,
         "spec.taints",
         format!("{text}:{effect}"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Engine;
 use crate::model::{Node, Pod, PodAffinity, PodTerm, Selector};
-use crate::rules::schedule::cluster::Cluster;
+use crate::rules::schedule::cluster::{Cluster, is_left_behind};
 use crate::rules::schedule::filter::{Fail, is_asked_for, tolerates};
 
 /// What the pods around a node say to a pod.
@@ -77,8 +77,8 @@ impl Topology {
     pub fn new<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, pod: &'a Pod) -> Self {
         let home = &pod.metadata.namespace;
         let place = |of: &Pod, key: &str| -> Option<String> {
-            let at = cluster.at.get(of.spec.node_name.as_str())?;
-            cluster.rooms.get(*at)?.node.label(key).map(str::to_owned)
+            let node = cluster.rooms.get(*cluster.at.get(of.spec.node_name.as_str())?)?.node;
+            node.label(key).filter(|_| !is_left_behind(node, of)).map(str::to_owned)
         };
         let places = |term: &PodTerm| -> BTreeSet<String> {
             let pods = about(engine, term, home);

@@ -62,6 +62,11 @@ impl<'a> Volumes<'a> {
                 all.bound.push(volume);
                 continue;
             }
+            // It is bound to a volume that is not there.
+            if !claim.spec.volume_name.is_empty() {
+                all.is_stuck |= engine.snap.volumes.find("", &claim.spec.volume_name).is_absent();
+                continue;
+            }
             let class = claim.spec.storage_class_name.as_deref().unwrap_or("");
             match engine.snap.storage_classes.find("", class).found() {
                 Some(class) if class.volume_binding_mode == "WaitForFirstConsumer" => {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Engine;
-use crate::rules::schedule::cluster::Cluster;
+use crate::rules::schedule::cluster::{Cluster, host_ports};
 use crate::rules::schedule::filter::{Asker, Fail, named_nodes};
+use crate::rules::schedule::volumes::claims;
 
 /// What the filters come to.
+#[derive(Clone)]
 pub enum Verdict {
     /// Some node takes it.
     Fits,
@@ -14,8 +16,28 @@ pub enum Verdict {
     Short { fails: Vec<(Fail, Vec<usize>)>, others: String },
 }
 
-/// Asks all nodes.
+/// Asks all nodes, once for all pods that ask for the same.
 pub fn verdict<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, asker: &Asker<'a>) -> Verdict {
+    let spec = &asker.pod.spec;
+    let is_plain = spec.affinity.is_none()
+        && spec.topology_spread_constraints.is_empty()
+        && claims(asker.pod).next().is_none()
+        && cluster.shunning.is_empty();
+    if !is_plain {
+        return ask(engine, cluster, asker);
+    }
+    let ports: Vec<_> = host_ports(spec).collect();
+    let asks = format!("{:?} {:?} {:?} {ports:?}", asker.asks, spec.node_selector, spec.tolerations);
+    if let Some(known) = cluster.verdicts.borrow().get(&asks) {
+        return known.clone();
+    }
+    let verdict = ask(engine, cluster, asker);
+    cluster.verdicts.borrow_mut().insert(asks, verdict.clone());
+    verdict
+}
+
+/// Asks all nodes.
+fn ask<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, asker: &Asker<'a>) -> Verdict {
     let mut candidates: Vec<usize> = match named_nodes(asker.pod) {
         Some(names) => names.iter().filter_map(|n| cluster.at.get(n).copied()).collect(),
         None => Vec::new(),
