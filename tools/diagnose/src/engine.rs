@@ -1,9 +1,11 @@
 //! The state of one walk: findings by key, what explains what, and what one more read would settle.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use crate::finding::{Finding, Impact, Object};
 use crate::index::Index;
+use crate::rules::schedule::cluster::Cluster;
 use crate::snapshot::{Ask, Snapshot};
 
 /// A finding of this walk.
@@ -27,6 +29,9 @@ pub struct Engine<'a> {
     pub(crate) symptoms: Vec<(Impact, Roots)>,
     asks: Vec<Ask>,
     asked: BTreeSet<Ask>,
+    waiting: BTreeSet<Object>,
+    /// The nodes as the scheduler sees them, once a pod that has none was looked at.
+    pub(crate) cluster: Option<Rc<Cluster<'a>>>,
 }
 
 impl<'a> Engine<'a> {
@@ -42,6 +47,8 @@ impl<'a> Engine<'a> {
             symptoms: Vec::new(),
             asks: Vec::new(),
             asked: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            cluster: None,
         }
     }
 
@@ -117,6 +124,16 @@ impl<'a> Engine<'a> {
         if !self.snap.evidence.failed.contains_key(&ask) && self.asked.insert(ask.clone()) {
             self.asks.push(ask);
         }
+    }
+
+    /// Notes that an object is on its way and needs nothing: that it is not there yet is not unexplained.
+    pub fn wait(&mut self, object: Object) {
+        self.waiting.insert(object);
+    }
+
+    /// Whether an object is on its way.
+    pub fn is_waiting(&self, object: &Object) -> bool {
+        self.waiting.contains(object)
     }
 
     /// A log, where it was read; asks for it where not.

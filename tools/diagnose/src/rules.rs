@@ -25,6 +25,7 @@ pub mod policy;
 pub mod probes;
 pub mod pull;
 pub mod risks;
+pub mod schedule;
 pub mod services;
 pub mod similar;
 pub mod soft;
@@ -57,6 +58,9 @@ pub const POD: &[PodRule] = &[
     nodes::pod,
     lifecycle::pod,
     storage::claims,
+    schedule::pod,
+    schedule::rejected,
+    schedule::on_lost_node,
     start::refused,
     config::volumes,
     start::volumes,
@@ -90,6 +94,7 @@ pub const WORKLOAD: &[WorkloadRule] = &[
     workloads::stateful::nameless,
     jobs::job,
     evict::repeated,
+    schedule::bogus_node,
 ];
 
 /// What explains that a node cannot run pods: the first that does is right.
@@ -105,6 +110,7 @@ pub const NODE: &[NodeRule] = &[
 /// What is looked through from its first object to its last. What others depend on comes first.
 pub const SCANS: &[Scan] = &[
     nodes::scan,
+    schedule::scan,
     crate::walk::workloads,
     storage::scan,
     admission::webhook::scan,
@@ -135,6 +141,7 @@ pub const FAMILIES: &[&[Cause]] = &[
     soft::CAUSES,
     access::CAUSES,
     jobs::CAUSES,
+    schedule::CAUSES,
     admission::limits::CAUSES,
     admission::names::CAUSES,
     admission::policy::CAUSES,

@@ -13,6 +13,9 @@ use crate::snapshot::{HasMeta, Snapshot};
 /// How long something may be on its way before its not being there is a symptom.
 pub const PATIENCE: i64 = 60;
 
+/// How long the pods that make room for another may take to stop.
+const NOMINATED_PATIENCE: i64 = 120;
+
 /// Finds what is wrong. The snapshot must be finished ([`Snapshot::finish`]).
 pub fn diagnose(snap: &Snapshot, scope: &Scope) -> Diagnosis {
     let index = Index::new(snap);
@@ -85,6 +88,10 @@ pub(crate) fn is_unwell(snap: &Snapshot, pod: &Pod) -> bool {
     let meta = &pod.metadata;
     if meta.deletion_timestamp.is_set() {
         return meta.deletion_timestamp.older_than(30, now);
+    }
+    // Others are being taken off a node for it, within their time to stop.
+    if !pod.status.nominated_node_name.is_empty() && !changed(pod).older_than(NOMINATED_PATIENCE, now) {
+        return false;
     }
     match pod.status.phase.as_str() {
         "Succeeded" => return false,

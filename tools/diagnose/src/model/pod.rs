@@ -47,6 +47,8 @@ skinny! {
         termination_grace_period_seconds: Option<i64>,
         active_deadline_seconds: Option<i64>,
         overhead: Resources,
+        /// Of the whole pod, in place of the sum of its containers.
+        resources: Option<Box<ContainerResources>>,
         resource_claims: Vec<Named>,
         subdomain: String,
     }
@@ -246,6 +248,9 @@ skinny! {
         when_unsatisfiable: String,
         label_selector: Option<Selector>,
         min_domains: Option<i64>,
+        match_label_keys: Vec<String>,
+        node_affinity_policy: String,
+        node_taints_policy: String,
     }
     /// Where a pod wants to be.
     pub struct Affinity {

@@ -18,6 +18,10 @@ pub fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Root
     let latest = workload.conditions.iter().map(|c| c.last_transition_time.max(c.last_update_time)).max();
     let moved = latest.unwrap_or(workload.meta.creation_timestamp);
     let unwell: Vec<&&Pod> = workload.pods.iter().filter(|p| is_unwell(engine.snap, p)).collect();
+    // Pods that only wait for their turn need no explanation, and no pod else is missing.
+    if !unwell.is_empty() && unwell.iter().all(|p| engine.is_waiting(&Object::pod(p))) {
+        return Roots::new();
+    }
     if workload.paused || workload.kind == "job" || (unwell.is_empty() && !moved.older_than(PATIENCE, now)) {
         return Roots::new();
     }
@@ -47,7 +51,7 @@ pub fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Root
 
 /// A pod that nobody owns.
 pub fn pod(engine: &mut Engine<'_>, pod: &Pod) -> Roots {
-    if pod.status.phase == "Failed" {
+    if pod.status.phase == "Failed" || engine.is_waiting(&Object::pod(pod)) {
         return Roots::new();
     }
     let finding = Finding::new(&UNEXPLAINED, Object::pod(pod), "is not ready and does not say why")
