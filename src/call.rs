@@ -71,7 +71,8 @@ pub async fn undo_on(
     run(bench, settings, terminal, &[Call { tool: "undo".into(), arguments }], "undo").await
 }
 
-async fn run(
+/// Runs calls of one turn and prints what they came to.
+pub async fn run(
     bench: &Workbench,
     settings: &Settings,
     terminal: &mut Terminal,

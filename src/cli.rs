@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::diagnose::DiagnoseOptions;
+
 /// Operate a Kubernetes cluster in plain words: every change is previewed, approved, applied, verified, and can be undone.
 #[derive(Debug, Parser)]
 #[command(name = "kai", version, max_term_width = 110)]
@@ -107,6 +109,8 @@ pub enum Command {
         /// The plan id; without it, the plans that wait are listed.
         plan: Option<String>,
     },
+    /// Find what is broken and why: root causes, what is down because of them, and fixes. Needs no model.
+    Diagnose(DiagnoseOptions),
     /// Take back the last change, or the plan with that id, through the same gate.
     Undo {
         /// The plan id.

@@ -8,6 +8,7 @@ mod chat;
 mod cli;
 mod connect;
 mod conversation;
+mod diagnose;
 mod error;
 mod execute;
 mod mcp;
@@ -134,6 +135,7 @@ async fn run(
         }
         Some(Command::Approve { plan }) => call::approve(settings, terminal, plan.as_deref()).await,
         Some(Command::Undo { plan }) => call::undo(settings, terminal, plan.as_deref()).await,
+        Some(Command::Diagnose(options)) => diagnose::run(settings, terminal, &options).await,
         Some(Command::Log { since, limit }) => call::log(settings, terminal, since, limit),
         Some(Command::Mcp { command: None }) => mcp::serve(settings, terminal).await,
         Some(Command::Mcp { command: Some(McpCommand::Config { editor }) }) => {

@@ -2,6 +2,7 @@
 //! and questions go to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod findings;
 mod preview;
 mod progress;
 mod prompt;
@@ -131,6 +132,7 @@ impl Terminal {
         for block in &report.blocks {
             parts.push(match block {
                 Block::Table(t) => table::render(t, self.width, self.style),
+                Block::Findings(f) => findings::render(f, self.width, self.style),
                 Block::Text { title, lines } if title.is_empty() => lines.join("\n"),
                 Block::Text { title, lines } => format!("{}\n{}", self.style.bold(title), lines.join("\n")),
             });

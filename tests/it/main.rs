@@ -14,6 +14,7 @@ mod operate;
 mod preview;
 mod queries;
 mod real;
+mod reproductions;
 mod rollouts;
 mod routes;
 mod secrets;

@@ -7,6 +7,7 @@ mod changes;
 mod copy;
 mod delete;
 mod deploy;
+mod diagnose;
 mod events;
 mod exec;
 mod explain;
@@ -50,6 +51,7 @@ pub static TOOLS: &[Tool] = &[
     action::<undo::Undo>(),
     action::<exec::Exec>(),
     action::<port_forward::PortForward>(),
+    query::<diagnose::Diagnose>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
     query::<events::Events>(),

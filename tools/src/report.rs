@@ -1,6 +1,7 @@
 //! What a query answers: one typed result with three faces, bounded and cleaned: text for a model, blocks for people,
 //! JSON for machines.
 
+use kai_diagnose::Finding;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,6 +30,8 @@ pub struct Report {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Block {
     Table(Table),
+    /// What a diagnosis found, the most important first; cleaned and redacted.
+    Findings(Vec<Finding>),
     /// Lines as they came (a log, YAML), already cleaned and redacted.
     Text {
         title: String,
@@ -85,6 +88,7 @@ impl Report {
             }
             match block {
                 Block::Table(table) => table_text(table, &mut out),
+                Block::Findings(findings) => out.push_str(&findings_text(findings)),
                 Block::Text { title, lines } => {
                     out.push_str(title);
                     out.push('\n');
@@ -113,6 +117,59 @@ fn table_text(table: &Table, out: &mut String) {
     }
     if !table.more.is_empty() {
         out.push_str(&format!("\n... {}", table.more));
+    }
+}
+
+/// Findings for a model: as much of each as it needs to explain it and to call the fix.
+fn findings_text(findings: &[Finding]) -> String {
+    const MOST: usize = 12;
+    let mut lines = Vec::new();
+    for (at, f) in findings.iter().take(MOST).enumerate() {
+        let place =
+            if f.object.namespace.is_empty() { String::new() } else { format!(" in {}", f.object.namespace) };
+        let certain = serde_json::to_value(f.confidence).ok().and_then(|v| v.as_str().map(str::to_owned));
+        lines.push(format!(
+            "{}. {} [{}, {}] {}{place}: {}",
+            at + 1,
+            f.cause,
+            word(f),
+            certain.unwrap_or_default(),
+            f.object,
+            f.says
+        ));
+        lines.extend(
+            f.evidence.iter().take(2).map(|e| format!("   seen: {} {}: {}", e.object, e.at, e.value)),
+        );
+        if !f.impact.is_empty() {
+            let down: Vec<String> =
+                f.impact.iter().take(6).map(|i| format!("{} {}", i.object, i.says)).collect();
+            let more = f.impact.len().saturating_sub(6);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            lines.push(format!("   down: {}{more}", down.join("; ")));
+        }
+        if let Some(changed) = &f.changed {
+            lines.push(format!("   changed before: {changed}"));
+        }
+        for fix in f.fixes.iter().take(2) {
+            let calls: Vec<String> =
+                fix.calls.iter().map(|c| format!(" = {} {}", c.tool, c.arguments)).collect();
+            lines.push(format!("   fix: {}{}", fix.says, calls.join(", ")));
+        }
+        if let Some(settle) = &f.settle {
+            lines.push(format!("   only likely; this would settle it: {settle}"));
+        }
+    }
+    if findings.len() > MOST {
+        lines.push(format!("... {} more findings, narrow with namespace or about", findings.len() - MOST));
+    }
+    lines.join("\n")
+}
+
+fn word(finding: &Finding) -> &'static str {
+    match finding.class {
+        kai_diagnose::Class::Fault => "fault",
+        kai_diagnose::Class::Risk => "risk",
+        kai_diagnose::Class::Hygiene => "hygiene",
     }
 }
 

@@ -99,6 +99,12 @@ impl Tool {
         let mut schema = self.schema();
         if let Some(root) = schema.as_object_mut() {
             root.shift_remove("additionalProperties");
+            // That the values of a map are texts is said by every example of one.
+            for property in root.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+                if let Some(map) = property.1.as_object_mut() {
+                    map.shift_remove("additionalProperties");
+                }
+            }
         }
         schema
     }

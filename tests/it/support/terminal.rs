@@ -41,7 +41,10 @@ impl Person {
                 self.seen.push_str(text);
             }
             Err(e) => {
-                let rest = self.session.check(expectrl::Regex("(?s).+")).map(|c| String::from_utf8_lossy(c.as_bytes()).into_owned());
+                let rest = self
+                    .session
+                    .check(expectrl::Regex("(?s).+"))
+                    .map(|c| String::from_utf8_lossy(c.as_bytes()).into_owned());
                 panic!("`{text}` is not seen ({e}) after: {}, then: {}", self.seen, rest.unwrap_or_default())
             }
         }

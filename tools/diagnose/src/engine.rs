@@ -100,7 +100,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Says that an object is worse off because of findings: it appears in their impact.
-    pub fn suffers(&mut self, object: Object, says: impl Into<String>, through: Option<Object>, roots: &Roots) {
+    pub fn suffers(
+        &mut self,
+        object: Object,
+        says: impl Into<String>,
+        through: Option<Object>,
+        roots: &Roots,
+    ) {
         if !roots.is_empty() {
             self.symptoms.push((Impact { object, says: says.into(), through }, roots.clone()));
         }

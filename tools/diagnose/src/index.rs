@@ -198,7 +198,9 @@ impl<'a> Index<'a> {
                     None => Object::new("replicaset", &pod.metadata.namespace, &owner.name),
                 }
             }
-            (None, Some(owner)) if owner.kind != "Node" => Object::new(&owner.kind, &pod.metadata.namespace, &owner.name),
+            (None, Some(owner)) if owner.kind != "Node" => {
+                Object::new(&owner.kind, &pod.metadata.namespace, &owner.name)
+            }
             _ => Object::pod(pod),
         }
     }
@@ -264,7 +266,13 @@ impl<'a> Index<'a> {
     /// Events about a node, the latest first.
     pub fn node_events(&self, node: &Node) -> Vec<&'a Event> {
         let mut all = self.events(&node.metadata).to_vec();
-        all.extend(self.events.get(node.metadata.name.as_str()).into_iter().flatten().filter(|e| e.involved_object.kind == "Node"));
+        all.extend(
+            self.events
+                .get(node.metadata.name.as_str())
+                .into_iter()
+                .flatten()
+                .filter(|e| e.involved_object.kind == "Node"),
+        );
         all
     }
 

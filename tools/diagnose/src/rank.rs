@@ -11,7 +11,11 @@ pub(crate) fn score(finding: &Finding, now: Timestamp) -> i64 {
     // Twice as much that is down is one step more.
     let breadth = 6 * i64::from(impact.saturating_add(1).max(1).ilog2());
     let is_entry = |kind: &str| matches!(kind, "ingress" | "gateway" | "httproute");
-    let entry = if finding.impact.iter().any(|i| is_entry(&i.object.kind)) || is_entry(&finding.object.kind) { 8 } else { 0 };
+    let entry = if finding.impact.iter().any(|i| is_entry(&i.object.kind)) || is_entry(&finding.object.kind) {
+        8
+    } else {
+        0
+    };
     let is_platform = finding.object.namespace == "kube-system"
         || matches!(
             finding.object.kind.as_str(),
@@ -30,7 +34,9 @@ pub(crate) fn score(finding: &Finding, now: Timestamp) -> i64 {
 /// Puts the most important first; equals are in order of their object and cause.
 pub(crate) fn order(findings: &mut [Finding], now: Timestamp) {
     findings.sort_by(|a, b| {
-        let key = |f: &Finding| (f.class, std::cmp::Reverse(score(f, now)), f.object.clone(), f.cause.clone(), f.which.clone());
+        let key = |f: &Finding| {
+            (f.class, std::cmp::Reverse(score(f, now)), f.object.clone(), f.cause.clone(), f.which.clone())
+        };
         key(a).cmp(&key(b))
     });
 }

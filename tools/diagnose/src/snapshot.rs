@@ -19,6 +19,16 @@ pub enum Form {
     Metadata,
 }
 
+/// When the objects of a kind are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Always,
+    /// Where the cluster serves the kind.
+    Served,
+    /// Where a symptom asks for it.
+    Asked,
+}
+
 /// A kind that causes are looked for in.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
@@ -30,8 +40,8 @@ pub struct Kind {
     pub root: &'static str,
     pub namespaced: bool,
     pub form: Form,
-    /// Whether every cluster serves it; the others are asked for only where discovery finds them.
-    pub everywhere: bool,
+    /// When it is listed.
+    pub when: When,
 }
 
 /// In which namespaces objects of a kind were listed.
@@ -86,7 +96,8 @@ impl<T: HasMeta> List<T> {
     /// The object of that name; namespace "" for kinds that have none.
     pub fn find(&self, namespace: &str, name: &str) -> Lookup<&T> {
         let key = (namespace, name);
-        let at = self.items.binary_search_by(|o| (o.meta().namespace.as_str(), o.meta().name.as_str()).cmp(&key));
+        let at =
+            self.items.binary_search_by(|o| (o.meta().namespace.as_str(), o.meta().name.as_str()).cmp(&key));
         match at {
             Ok(i) => Lookup::Found(&self.items[i]),
             Err(_) if self.sees(namespace) => Lookup::Absent,
@@ -120,7 +131,8 @@ impl<T: HasMeta> List<T> {
             let key = |o: &T| (o.meta().namespace.clone(), o.meta().name.clone());
             key(a).cmp(&key(b))
         });
-        self.items.dedup_by(|b, a| a.meta().namespace == b.meta().namespace && a.meta().name == b.meta().name);
+        self.items
+            .dedup_by(|b, a| a.meta().namespace == b.meta().namespace && a.meta().name == b.meta().name);
     }
 }
 
@@ -146,11 +158,26 @@ pub struct LogOf {
 pub enum Ask {
     Log(LogOf),
     /// The whole object: the keys of a ConfigMap or Secret, the template of a ReplicaSet. `kind` as in [`Kind::name`].
-    Object { kind: &'static str, namespace: String, name: String },
+    Object {
+        kind: &'static str,
+        namespace: String,
+        name: String,
+    },
     /// May this service account do that?
-    Access { user: String, verb: String, group: String, resource: String, namespace: String },
+    Access {
+        user: String,
+        verb: String,
+        group: String,
+        resource: String,
+        namespace: String,
+    },
+    /// All objects of a kind that is only listed where a symptom needs it. `kind` as in [`Kind::name`].
+    List(&'static str),
     /// The certificate in a Secret: only `tls.crt`, of which only its names and dates are kept.
-    Certificate { namespace: String, name: String },
+    Certificate {
+        namespace: String,
+        name: String,
+    },
 }
 
 /// What was fetched for an [`Ask`].
@@ -171,10 +198,10 @@ pub struct Certificate {
 }
 
 macro_rules! kinds {
-    ($($field:ident: $type:ident = $kind:literal, $root:literal, $name:literal, $namespaced:literal, $form:ident, $everywhere:literal;)*) => {
+    ($($field:ident: $type:ident = $kind:literal, $root:literal, $name:literal, $namespaced:literal, $form:ident, $when:ident;)*) => {
         /// All kinds that are looked at.
         pub const KINDS: &[Kind] = &[$(Kind {
-            name: $name, kind: $kind, root: $root, namespaced: $namespaced, form: Form::$form, everywhere: $everywhere,
+            name: $name, kind: $kind, root: $root, namespaced: $namespaced, form: Form::$form, when: When::$when,
         },)*];
 
         /// What is known of a cluster at one moment.
@@ -236,6 +263,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// In which namespaces objects of a kind were listed.
+            pub fn seen(&self, kind: &str) -> &Seen {
+                match kind {
+                    $($name => &self.$field.seen,)*
+                    _ => &Seen::No,
+                }
+            }
+
             /// Puts all lists in order. Lookups work only after this.
             pub fn finish(&mut self) {
                 $(self.$field.sort();)*
@@ -252,49 +287,49 @@ macro_rules! kinds {
 }
 
 kinds! {
-    pods: Pod = "Pod", "/api/v1", "pods", true, Whole, true;
-    nodes: Node = "Node", "/api/v1", "nodes", false, Whole, true;
-    namespaces: Namespace = "Namespace", "/api/v1", "namespaces", false, Whole, true;
-    services: Service = "Service", "/api/v1", "services", true, Whole, true;
-    claims: Claim = "PersistentVolumeClaim", "/api/v1", "persistentvolumeclaims", true, Whole, true;
-    volumes: PersistentVolume = "PersistentVolume", "/api/v1", "persistentvolumes", false, Whole, true;
-    config_maps: Keyed = "ConfigMap", "/api/v1", "configmaps", true, Metadata, true;
-    secrets: Keyed = "Secret", "/api/v1", "secrets", true, Metadata, true;
-    service_accounts: ServiceAccount = "ServiceAccount", "/api/v1", "serviceaccounts", true, Whole, true;
-    quotas: Quota = "ResourceQuota", "/api/v1", "resourcequotas", true, Whole, true;
-    limit_ranges: LimitRange = "LimitRange", "/api/v1", "limitranges", true, Whole, true;
-    events: Event = "Event", "/api/v1", "events", true, Whole, true;
-    deployments: Deployment = "Deployment", "/apis/apps/v1", "deployments", true, Whole, true;
-    stateful_sets: StatefulSet = "StatefulSet", "/apis/apps/v1", "statefulsets", true, Whole, true;
-    daemon_sets: DaemonSet = "DaemonSet", "/apis/apps/v1", "daemonsets", true, Whole, true;
-    replica_sets: ReplicaSet = "ReplicaSet", "/apis/apps/v1", "replicasets", true, Metadata, true;
-    jobs: Job = "Job", "/apis/batch/v1", "jobs", true, Whole, true;
-    cron_jobs: CronJob = "CronJob", "/apis/batch/v1", "cronjobs", true, Whole, true;
-    autoscalers: Autoscaler = "HorizontalPodAutoscaler", "/apis/autoscaling/v2", "horizontalpodautoscalers", true, Whole, true;
-    budgets: Budget = "PodDisruptionBudget", "/apis/policy/v1", "poddisruptionbudgets", true, Whole, true;
-    endpoint_slices: EndpointSlice = "EndpointSlice", "/apis/discovery.k8s.io/v1", "endpointslices", true, Whole, true;
-    ingresses: Ingress = "Ingress", "/apis/networking.k8s.io/v1", "ingresses", true, Whole, true;
-    ingress_classes: IngressClass = "IngressClass", "/apis/networking.k8s.io/v1", "ingressclasses", false, Whole, true;
-    network_policies: NetworkPolicy = "NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies", true, Whole, true;
-    storage_classes: StorageClass = "StorageClass", "/apis/storage.k8s.io/v1", "storageclasses", false, Whole, true;
-    csi_drivers: Bare = "CSIDriver", "/apis/storage.k8s.io/v1", "csidrivers", false, Metadata, true;
-    csi_nodes: CsiNode = "CSINode", "/apis/storage.k8s.io/v1", "csinodes", false, Whole, true;
-    priority_classes: Bare = "PriorityClass", "/apis/scheduling.k8s.io/v1", "priorityclasses", false, Metadata, true;
-    runtime_classes: RuntimeClass = "RuntimeClass", "/apis/node.k8s.io/v1", "runtimeclasses", false, Whole, true;
-    validating_webhooks: WebhookConfig = "ValidatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", false, Whole, true;
-    mutating_webhooks: WebhookConfig = "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", false, Whole, true;
-    admission_policies: AdmissionPolicy = "ValidatingAdmissionPolicy", "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies", false, Whole, true;
-    api_services: ApiService = "APIService", "/apis/apiregistration.k8s.io/v1", "apiservices", false, Whole, true;
-    crds: Crd = "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", false, Metadata, true;
-    leases: Lease = "Lease", "/apis/coordination.k8s.io/v1", "leases", true, Whole, true;
-    role_bindings: Binding = "RoleBinding", "/apis/rbac.authorization.k8s.io/v1", "rolebindings", true, Whole, true;
-    cluster_role_bindings: Binding = "ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", false, Whole, true;
-    roles: Bare = "Role", "/apis/rbac.authorization.k8s.io/v1", "roles", true, Metadata, true;
-    cluster_roles: Bare = "ClusterRole", "/apis/rbac.authorization.k8s.io/v1", "clusterroles", false, Metadata, true;
-    gateway_classes: Custom = "GatewayClass", "/apis/gateway.networking.k8s.io/v1", "gatewayclasses", false, Whole, false;
-    gateways: Custom = "Gateway", "/apis/gateway.networking.k8s.io/v1", "gateways", true, Whole, false;
-    http_routes: Custom = "HTTPRoute", "/apis/gateway.networking.k8s.io/v1", "httproutes", true, Whole, false;
-    certificates: Custom = "Certificate", "/apis/cert-manager.io/v1", "certificates", true, Whole, false;
+    pods: Pod = "Pod", "/api/v1", "pods", true, Whole, Always;
+    nodes: Node = "Node", "/api/v1", "nodes", false, Whole, Always;
+    namespaces: Namespace = "Namespace", "/api/v1", "namespaces", false, Whole, Always;
+    services: Service = "Service", "/api/v1", "services", true, Whole, Always;
+    claims: Claim = "PersistentVolumeClaim", "/api/v1", "persistentvolumeclaims", true, Whole, Always;
+    volumes: PersistentVolume = "PersistentVolume", "/api/v1", "persistentvolumes", false, Whole, Always;
+    config_maps: Keyed = "ConfigMap", "/api/v1", "configmaps", true, Metadata, Always;
+    secrets: Keyed = "Secret", "/api/v1", "secrets", true, Metadata, Always;
+    service_accounts: ServiceAccount = "ServiceAccount", "/api/v1", "serviceaccounts", true, Whole, Always;
+    quotas: Quota = "ResourceQuota", "/api/v1", "resourcequotas", true, Whole, Always;
+    limit_ranges: LimitRange = "LimitRange", "/api/v1", "limitranges", true, Whole, Always;
+    events: Event = "Event", "/api/v1", "events", true, Whole, Always;
+    deployments: Deployment = "Deployment", "/apis/apps/v1", "deployments", true, Whole, Always;
+    stateful_sets: StatefulSet = "StatefulSet", "/apis/apps/v1", "statefulsets", true, Whole, Always;
+    daemon_sets: DaemonSet = "DaemonSet", "/apis/apps/v1", "daemonsets", true, Whole, Always;
+    replica_sets: ReplicaSet = "ReplicaSet", "/apis/apps/v1", "replicasets", true, Metadata, Always;
+    jobs: Job = "Job", "/apis/batch/v1", "jobs", true, Whole, Always;
+    cron_jobs: CronJob = "CronJob", "/apis/batch/v1", "cronjobs", true, Whole, Always;
+    autoscalers: Autoscaler = "HorizontalPodAutoscaler", "/apis/autoscaling/v2", "horizontalpodautoscalers", true, Whole, Always;
+    budgets: Budget = "PodDisruptionBudget", "/apis/policy/v1", "poddisruptionbudgets", true, Whole, Always;
+    endpoint_slices: EndpointSlice = "EndpointSlice", "/apis/discovery.k8s.io/v1", "endpointslices", true, Whole, Always;
+    ingresses: Ingress = "Ingress", "/apis/networking.k8s.io/v1", "ingresses", true, Whole, Always;
+    ingress_classes: IngressClass = "IngressClass", "/apis/networking.k8s.io/v1", "ingressclasses", false, Whole, Always;
+    network_policies: NetworkPolicy = "NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies", true, Whole, Always;
+    storage_classes: StorageClass = "StorageClass", "/apis/storage.k8s.io/v1", "storageclasses", false, Whole, Always;
+    csi_drivers: Bare = "CSIDriver", "/apis/storage.k8s.io/v1", "csidrivers", false, Metadata, Asked;
+    csi_nodes: CsiNode = "CSINode", "/apis/storage.k8s.io/v1", "csinodes", false, Whole, Always;
+    priority_classes: Bare = "PriorityClass", "/apis/scheduling.k8s.io/v1", "priorityclasses", false, Metadata, Always;
+    runtime_classes: RuntimeClass = "RuntimeClass", "/apis/node.k8s.io/v1", "runtimeclasses", false, Whole, Always;
+    validating_webhooks: WebhookConfig = "ValidatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", false, Whole, Always;
+    mutating_webhooks: WebhookConfig = "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", false, Whole, Always;
+    admission_policies: AdmissionPolicy = "ValidatingAdmissionPolicy", "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies", false, Whole, Asked;
+    api_services: ApiService = "APIService", "/apis/apiregistration.k8s.io/v1", "apiservices", false, Whole, Always;
+    crds: Crd = "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", false, Metadata, Always;
+    leases: Lease = "Lease", "/apis/coordination.k8s.io/v1", "leases", true, Whole, Always;
+    role_bindings: Binding = "RoleBinding", "/apis/rbac.authorization.k8s.io/v1", "rolebindings", true, Whole, Asked;
+    cluster_role_bindings: Binding = "ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", false, Whole, Asked;
+    roles: Bare = "Role", "/apis/rbac.authorization.k8s.io/v1", "roles", true, Metadata, Asked;
+    cluster_roles: Bare = "ClusterRole", "/apis/rbac.authorization.k8s.io/v1", "clusterroles", false, Metadata, Asked;
+    gateway_classes: Custom = "GatewayClass", "/apis/gateway.networking.k8s.io/v1", "gatewayclasses", false, Whole, Served;
+    gateways: Custom = "Gateway", "/apis/gateway.networking.k8s.io/v1", "gateways", true, Whole, Served;
+    http_routes: Custom = "HTTPRoute", "/apis/gateway.networking.k8s.io/v1", "httproutes", true, Whole, Served;
+    certificates: Custom = "Certificate", "/apis/cert-manager.io/v1", "certificates", true, Whole, Served;
 }
 
 macro_rules! has_meta {
@@ -314,6 +349,10 @@ impl Snapshot {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// Whether objects of a kind were listed anywhere.
+    pub fn has_seen(&self, kind: &str) -> bool {
+        *self.seen(kind) != Seen::No
     }
     /// Notes that something could not be looked at.
     pub fn cannot_see(&mut self, what: impl Into<String>, why: impl Into<String>) {
@@ -349,8 +388,12 @@ fn read_list<T: DeserializeOwned + HasMeta>(
         match serde_json::from_str::<T>(item.get()) {
             Ok(object) => read.push(object),
             Err(e) => {
-                let name = serde_json::from_str::<Bare>(item.get()).map(|b| b.metadata.name).unwrap_or_default();
-                blind.push(BlindSpot { what: format!("{} {name}", kind.name), why: format!("it cannot be read: {e}") });
+                let name =
+                    serde_json::from_str::<Bare>(item.get()).map(|b| b.metadata.name).unwrap_or_default();
+                blind.push(BlindSpot {
+                    what: format!("{} {name}", kind.name),
+                    why: format!("it cannot be read: {e}"),
+                });
             }
         }
     }

@@ -39,7 +39,9 @@ fn relevant(engine: &Engine<'_>, scope: &Scope) -> Option<BTreeSet<Key>> {
     }
     let is_meant = |object: &Object| match (&scope.object, &scope.namespace) {
         (Some(asked), _) => object == asked,
-        (None, Some(namespace)) => object.namespace == *namespace || object.kind == "namespace" && object.name == *namespace,
+        (None, Some(namespace)) => {
+            object.namespace == *namespace || object.kind == "namespace" && object.name == *namespace
+        }
         (None, None) => true,
     };
     let mut keys = BTreeSet::new();
@@ -95,7 +97,11 @@ pub(crate) fn is_unwell(snap: &Snapshot, pod: &Pod) -> bool {
     let says_so = pod.containers().any(|(container, status, is_init)| {
         status.is_some_and(|s| {
             let waits = s.state.waiting.as_ref().is_some_and(|w| !is_normal_wait(&w.reason));
-            let ended = s.state.terminated.as_ref().is_some_and(|t| t.exit_code != 0 || !is_init && pod.spec.restart_policy == "Always");
+            let ended = s
+                .state
+                .terminated
+                .as_ref()
+                .is_some_and(|t| t.exit_code != 0 || !is_init && pod.spec.restart_policy == "Always");
             let fell = s.last_state.terminated.as_ref().is_some_and(|t| t.exit_code != 0);
             let sidecar = is_init && container.is_sidecar();
             waits || ended || (fell && (!is_init || sidecar || s.restart_count > 0))
@@ -175,9 +181,17 @@ pub(crate) fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) 
     engine.explain(&workload.object(), |engine| {
         let mut roots = Roots::new();
         let is_short = workload.ready < workload.desired;
+        let is_job = workload.kind == "job";
+        let says = |kind: &str| condition(workload.conditions, kind).is_some_and(|c| c.status == "True");
+        // A Job that is done, or that tries again, is well; so is one whose CronJob has come through since.
+        if is_job && (says("Complete") || says("Failed") && rules::jobs::is_outlived(engine, workload)) {
+            return roots;
+        }
+        let gave_up = is_job && says("Failed");
         for one in &workload.pods {
             // What an earlier pod left behind is no trouble of a workload that has all its pods.
-            if one.status.phase == "Failed" && (!is_short || workload.kind == "job") {
+            let is_history = one.status.phase == "Failed" && (!is_short || is_job && !gave_up);
+            if is_history || is_job && !gave_up && one.status.phase == "Running" {
                 continue;
             }
             roots.extend(pod(engine, one));

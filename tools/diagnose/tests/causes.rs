@@ -21,7 +21,7 @@ struct Fixture {
     about: String,
     /// The causes that are to be found, the first one on top: all faults (or all of the class of the first), no other.
     expect: Vec<Expected>,
-    /// Healthy things to start from, files of `base/`; `cluster` is always there.
+    /// Things to start from, files of `base/`; `cluster` is always there. What ends in `-down` is for the fault only.
     #[serde(default)]
     base: Vec<String>,
     /// Merge patches on objects by kind, namespace and name. What is not there is made; `$delete: true` takes it away.
@@ -87,7 +87,8 @@ fn fixtures() -> Vec<(String, Fixture)> {
         let mut files: Vec<PathBuf> = std::fs::read_dir(family).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
         for file in files {
-            let name = format!("{}/{}", family.file_name().unwrap().display(), file.file_stem().unwrap().display());
+            let name =
+                format!("{}/{}", family.file_name().unwrap().display(), file.file_stem().unwrap().display());
             let text = std::fs::read_to_string(&file).unwrap();
             let fixture = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             all.push((name, fixture));
@@ -104,7 +105,11 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 fn patch(objects: &mut Objects, patches: &[Value]) {
     for one in patches {
-        let key = (text(one, "/kind").into(), text(one, "/metadata/namespace").into(), text(one, "/metadata/name").into());
+        let key = (
+            text(one, "/kind").into(),
+            text(one, "/metadata/namespace").into(),
+            text(one, "/metadata/name").into(),
+        );
         if one.get("$delete").is_some() {
             assert!(objects.remove(&key).is_some(), "{key:?} is not there to be taken away");
             continue;
@@ -131,9 +136,15 @@ fn merge(into: &mut Value, patch: &Value) {
     }
 }
 
-fn snapshot(fixture: &Fixture, patches: &[Value], logs: &BTreeMap<String, String>) -> Snapshot {
+fn snapshot(
+    fixture: &Fixture,
+    patches: &[Value],
+    logs: &BTreeMap<String, String>,
+    is_twin: bool,
+) -> Snapshot {
     let mut objects = Objects::new();
-    for base in ["cluster".to_owned()].iter().chain(&fixture.base) {
+    let base = fixture.base.iter().filter(|b| !(is_twin && b.ends_with("-down")));
+    for base in ["cluster".to_owned()].iter().chain(base) {
         let text = std::fs::read_to_string(folder().join(format!("base/{base}.yaml"))).unwrap();
         let all: Vec<Value> = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("base {base}: {e}"));
         patch(&mut objects, &all);
@@ -189,7 +200,8 @@ fn called(object: &Object) -> String {
 fn told(diagnosis: &Diagnosis) -> String {
     let mut out = String::new();
     for f in &diagnosis.findings {
-        let impact: Vec<String> = f.impact.iter().map(|i| format!("{} ({})", called(&i.object), i.says)).collect();
+        let impact: Vec<String> =
+            f.impact.iter().map(|i| format!("{} ({})", called(&i.object), i.says)).collect();
         out += &format!(
             "  {:?} {} on {}: {} [{:?}] impact {impact:?} evidence {:?}\n",
             f.class,
@@ -204,8 +216,12 @@ fn told(diagnosis: &Diagnosis) -> String {
 }
 
 fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
-    let diagnosis = diagnose(&snapshot(fixture, &fixture.fault, &fixture.logs), &Scope::default());
-    let class = fixture.expect.first().and_then(|e| rules::causes().find(|c| c.id == e.cause)).map_or(Class::Fault, |c| c.class);
+    let diagnosis = diagnose(&snapshot(fixture, &fixture.fault, &fixture.logs, false), &Scope::default());
+    let class = fixture
+        .expect
+        .first()
+        .and_then(|e| rules::causes().find(|c| c.id == e.cause))
+        .map_or(Class::Fault, |c| c.class);
     let of_class: Vec<_> = diagnosis.findings.iter().filter(|f| f.class == class).collect();
     let faults = diagnosis.of(Class::Fault).count();
     let wrong = |why: String| Err(format!("{name} {}: {why}\n{}", fixture.about, told(&diagnosis)));
@@ -220,7 +236,8 @@ fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
     }
     for expected in &fixture.expect {
         let id = format!("{} {}", expected.cause, expected.object);
-        let Some(finding) = of_class.iter().find(|f| format!("{} {}", f.cause, called(&f.object)) == id) else {
+        let Some(finding) = of_class.iter().find(|f| format!("{} {}", f.cause, called(&f.object)) == id)
+        else {
             return wrong(format!("{id} was not found"));
         };
         if let Some(part) = expected.says.iter().find(|p| !finding.says.contains(*p)) {
@@ -254,7 +271,7 @@ fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
     if let Some(ask) = fixture.asks.iter().find(|a| !asked.contains(*a)) {
         return wrong(format!("it does not ask for {ask}; it asks {asked}"));
     }
-    let twin = diagnose(&snapshot(fixture, &fixture.healthy, &fixture.healthy_logs), &Scope::default());
+    let twin = diagnose(&snapshot(fixture, &fixture.healthy, &fixture.healthy_logs, true), &Scope::default());
     let ids: Vec<&str> = fixture.expect.iter().map(|e| e.cause.as_str()).collect();
     if twin.of(Class::Fault).count() > 0 || twin.findings.iter().any(|f| ids.contains(&f.cause.as_str())) {
         return Err(format!("{name}: its healthy twin is found unwell\n{}", told(&twin)));
@@ -266,8 +283,11 @@ fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
 fn each_cause_is_found_and_its_healthy_twin_is_not() {
     let all = fixtures();
     let only = std::env::var("FIXTURE").unwrap_or_default();
-    let failures: Vec<String> =
-        all.iter().filter(|(name, _)| name.contains(&only)).filter_map(|(name, f)| check(name, f).err()).collect();
+    let failures: Vec<String> = all
+        .iter()
+        .filter(|(name, _)| name.contains(&only))
+        .filter_map(|(name, f)| check(name, f).err())
+        .collect();
     assert!(failures.is_empty(), "{} of {} fixtures:\n{}", failures.len(), all.len(), failures.join("\n"));
     println!("{} fixtures, {} causes", all.len(), rules::causes().count());
 }
@@ -276,7 +296,8 @@ fn each_cause_is_found_and_its_healthy_twin_is_not() {
 fn each_cause_has_a_fixture_and_each_fixture_a_cause() {
     let known: BTreeSet<&str> = rules::causes().map(|c| c.id).collect();
     assert_eq!(known.len(), rules::causes().count(), "a cause is listed twice");
-    let shown: BTreeSet<String> = fixtures().iter().flat_map(|(_, f)| &f.expect).map(|e| e.cause.clone()).collect();
+    let shown: BTreeSet<String> =
+        fixtures().iter().flat_map(|(_, f)| &f.expect).map(|e| e.cause.clone()).collect();
     let bare: Vec<&&str> = known.iter().filter(|id| !shown.contains(**id)).collect();
     assert!(bare.is_empty(), "causes without a fixture: {bare:?}");
     let unknown: Vec<&String> = shown.iter().filter(|id| !known.contains(id.as_str())).collect();

@@ -55,7 +55,6 @@ pub struct Deploy {
     pub service: Option<ServiceType>,
     pub service_port: Option<u16>,
     pub node_port: Option<u16>,
-    /// For an Ingress.
     pub host: Option<String>,
     pub path: Option<String>,
     /// HPA; targets in percent of requests.

@@ -28,7 +28,6 @@ pub struct Expose {
     #[serde(rename = "type")]
     pub kind: Option<Type>,
     pub node_port: Option<u16>,
-    /// Of the Service.
     pub name: Option<String>,
     pub host: Option<String>,
     pub path: Option<String>,

@@ -16,7 +16,7 @@ use crate::error::ToolError;
 use crate::plan::Plan;
 use crate::tool::{Action, Context};
 
-/// Route a host and path to a Service, keeping all other rules of the Ingress or HTTPRoute; or part of the traffic to a canary.
+/// Route a host and path to a Service (Ingress or HTTPRoute; other rules stay), or part of the traffic to a canary.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
@@ -25,15 +25,12 @@ pub struct Route {
     pub path: Option<String>,
     /// `name` or `name:port`.
     pub service: Option<String>,
-    /// Of the Ingress or HTTPRoute.
     pub name: Option<String>,
     /// What goes to the canary.
     pub by: Option<By>,
-    /// Cookie or header name.
+    /// Of the cookie or header.
     pub key: Option<String>,
-    /// Header value.
     pub value: Option<String>,
-    /// Percent.
     pub weight: Option<u32>,
     pub namespace: Option<String>,
 }

@@ -34,7 +34,6 @@ pub struct Set {
     /// Or only a tag.
     pub image: Option<String>,
     pub env: Option<BTreeMap<String, String>>,
-    /// Env names.
     pub unset: Option<Vec<String>>,
     pub env_from: Option<Vec<String>>,
     pub cpu_request: Option<String>,

@@ -5,6 +5,7 @@ use super::TOOLS;
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
 const SAYS_ITSELF: &[&str] = &[
     "action",
+    "weight",
     "all_namespaces",
     "annotations",
     "factor",

@@ -15,6 +15,8 @@ use crate::sanitize;
 
 /// How long one read may take before it is given up.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a whole list of a large cluster may take.
+const BULK_DEADLINE: Duration = Duration::from_secs(60);
 /// How often a read is sent at most.
 const TRIES: u32 = 3;
 /// Longest pause that a server can ask for.
@@ -52,6 +54,8 @@ pub(super) struct Answer {
     pub body: Bytes,
     /// What the API server warns of, in its words.
     pub warnings: Vec<String>,
+    /// When it answered, by its own clock.
+    pub date: Option<jiff::Timestamp>,
 }
 
 impl Cluster {
@@ -196,6 +200,19 @@ impl Cluster {
         self.self_review("authorization.k8s.io/v1/subjectaccessreviews", review).await
     }
 
+    /// A whole list as it comes, and the server's clock. Not repeated: a diagnosis says what it could not read.
+    ///
+    /// # Errors
+    /// As [`Cluster::get`].
+    pub async fn bulk(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Result<(Bytes, Option<jiff::Timestamp>), ToolError> {
+        let answer = self.send(Method::GET, path, accept, None, BULK_DEADLINE).await?;
+        if answer.status.is_success() { Ok((answer.body, answer.date)) } else { Err(refusal(&answer)) }
+    }
+
     /// Sends one request, once, and gives the answer whatever its status.
     pub(super) async fn send(
         &self,
@@ -237,8 +254,13 @@ impl Cluster {
                 .filter_map(|v| v.to_str().ok()?.split_once('"')?.1.rsplit_once('"'))
                 .map(|(said, _)| sanitize::line(&said.replace("\\\"", "\"")))
                 .collect();
+            let date = response
+                .headers()
+                .get(http::header::DATE)
+                .and_then(|v| jiff::fmt::rfc2822::parse(v.to_str().ok()?).ok())
+                .map(|d| d.timestamp());
             let body = response.into_body().collect_bytes().await.map_err(|e| transport(&e))?;
-            Ok(Answer { status, retry_after, body, warnings })
+            Ok(Answer { status, retry_after, body, warnings, date })
         };
         tokio::time::timeout(deadline, exchange).await.unwrap_or_else(|_| {
             Err(ToolError::Unreachable {

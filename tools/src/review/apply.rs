@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::{Approved, Channel, Step, View, needs};
 use crate::cluster::Cluster;
 use crate::cluster::wait::{Expect, Rollout, Stop, Until, Verdict, wait};
+use crate::diagnose::explained;
 use crate::error::ToolError;
 use crate::journal::{Entry, Journal, StepOutcome};
 use crate::object::{ObjectRef, text};
@@ -212,10 +213,12 @@ impl Run<'_> {
         let Some(until) = until(step) else { return Verdict::Written };
         let expect = Expect { until, replicas: expected_replicas(step), hold: step.hold };
         let show = &mut self.show;
-        wait(&self.cluster, &step.change.kind, &object, &expect, self.stop, &mut |rollout| {
+        let verdict = wait(&self.cluster, &step.change.kind, &object, &expect, self.stop, &mut |rollout| {
             show(Event::Rolling(object.clone(), rollout));
         })
-        .await
+        .await;
+        // Whoever stopped the wait wants to go home.
+        explained(&self.cluster, &object, verdict, self.stop.is_set()).await
     }
 }
 

@@ -347,9 +347,13 @@ impl Pod {
         fn of<'a>(all: &'a [ContainerStatus], name: &str) -> Option<&'a ContainerStatus> {
             all.iter().find(|s| s.name == name)
         }
-        let init =
-            self.spec.init_containers.iter().map(|c| (c, of(&self.status.init_container_statuses, &c.name), true));
-        let main = self.spec.containers.iter().map(|c| (c, of(&self.status.container_statuses, &c.name), false));
+        let init = self
+            .spec
+            .init_containers
+            .iter()
+            .map(|c| (c, of(&self.status.init_container_statuses, &c.name), true));
+        let main =
+            self.spec.containers.iter().map(|c| (c, of(&self.status.container_statuses, &c.name), false));
         init.chain(main)
     }
 }

@@ -89,7 +89,12 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     for from in &case.container.env_from {
         for (kind, reference) in [(Kind::ConfigMap, &from.config_map_ref), (Kind::Secret, &from.secret_ref)] {
             if let Some(r) = reference.as_ref().filter(|r| !r.optional) {
-                all.push(Reference { kind, name: &r.name, key: None, field: format!("containers[{name}].envFrom") });
+                all.push(Reference {
+                    kind,
+                    name: &r.name,
+                    key: None,
+                    field: format!("containers[{name}].envFrom"),
+                });
             }
         }
     }
@@ -112,7 +117,12 @@ pub fn volumes<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
                 let field = format!("volumes[{}]", volume.name);
                 all.push(Reference { kind, name: source.name(), key: None, field: field.clone() });
                 let keys = source.items.iter().map(|i| i.key.as_str());
-                all.extend(keys.map(|k| Reference { kind, name: source.name(), key: Some(k), field: field.clone() }));
+                all.extend(keys.map(|k| Reference {
+                    kind,
+                    name: source.name(),
+                    key: Some(k),
+                    field: field.clone(),
+                }));
             }
         }
     }
@@ -120,7 +130,12 @@ pub fn volumes<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
 }
 
 /// Findings for the references that lead nowhere.
-fn missing<'a>(engine: &mut Engine<'a>, pod: &'a Pod, all: &[Reference<'a>], said: &(String, String)) -> Roots {
+fn missing<'a>(
+    engine: &mut Engine<'a>,
+    pod: &'a Pod,
+    all: &[Reference<'a>],
+    said: &(String, String),
+) -> Roots {
     let mut roots = Roots::new();
     for reference in all {
         let namespace = &pod.metadata.namespace;
@@ -140,7 +155,11 @@ fn missing<'a>(engine: &mut Engine<'a>, pod: &'a Pod, all: &[Reference<'a>], sai
                             name: reference.name.to_owned(),
                         });
                         let finding = keyless(engine, pod, reference, key, &[]).observed();
-                        roots.push(engine.found(finding.seen(Object::pod(pod), said.0.clone(), said.1.clone())));
+                        roots.push(engine.found(finding.seen(
+                            Object::pod(pod),
+                            said.0.clone(),
+                            said.1.clone(),
+                        )));
                     }
                     continue;
                 };
@@ -161,7 +180,8 @@ fn absent(engine: &Engine<'_>, pod: &Pod, reference: &Reference<'_>) -> Finding 
     let namespace = &pod.metadata.namespace;
     let maker = engine.index.maker(pod);
     let object = Object::new(kind.word(), namespace, name);
-    let scheduled = condition(&pod.status.conditions, "PodScheduled").map(|c| c.last_transition_time).unwrap_or_default();
+    let scheduled =
+        condition(&pod.status.conditions, "PodScheduled").map(|c| c.last_transition_time).unwrap_or_default();
     if let Lookup::Found(_) = kind.other().list(engine).find(namespace, name) {
         let other = kind.other().word();
         let says = format!("{maker} asks for {} {name} at {field}, but {name} is a {other}", kind.word());
@@ -171,14 +191,22 @@ fn absent(engine: &Engine<'_>, pod: &Pod, reference: &Reference<'_>) -> Finding 
             .fix(Fix::advice(format!("refer to the {other} at {field} of {maker}")));
     }
     let list = kind.list(engine);
-    let elsewhere: Vec<&str> =
-        list.items.iter().map(|o| o.meta()).filter(|m| m.name == *name).map(|m| m.namespace.as_str()).collect();
+    let elsewhere: Vec<&str> = list
+        .items
+        .iter()
+        .map(|o| o.meta())
+        .filter(|m| m.name == *name)
+        .map(|m| m.namespace.as_str())
+        .collect();
     if let [only] = elsewhere.as_slice() {
-        let says = format!("{} {name} is in namespace {only} only; {maker} needs it in {namespace}", kind.word());
+        let says =
+            format!("{} {name} is in namespace {only} only; {maker} needs it in {namespace}", kind.word());
         let copy = json!({"kind": kind.word(), "name": name, "from": only, "to": [namespace]});
-        return Finding::new(&REF_IN_OTHER_NAMESPACE, object, says)
-            .since(scheduled)
-            .fix(Fix::call(format!("copy {} {name} from {only} to {namespace}", kind.word()), "copy", copy));
+        return Finding::new(&REF_IN_OTHER_NAMESPACE, object, says).since(scheduled).fix(Fix::call(
+            format!("copy {} {name} from {only} to {namespace}", kind.word()),
+            "copy",
+            copy,
+        ));
     }
     let cause = if *kind == Kind::Secret { &SECRET_MISSING } else { &CONFIG_MAP_MISSING };
     let near = nearest(name, list.of(namespace).iter().map(|o| o.meta().name.as_str()));

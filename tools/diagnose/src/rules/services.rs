@@ -36,7 +36,11 @@ pub fn explain<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let is_ours = !service.spec.selector.is_empty()
         && service.spec.kind != "ExternalName"
         && !service.spec.publish_not_ready_addresses;
-    if !is_ours || !snap.pods.sees(namespace) || !snap.endpoint_slices.sees(namespace) || serves(engine, service) {
+    if !is_ours
+        || !snap.pods.sees(namespace)
+        || !snap.endpoint_slices.sees(namespace)
+        || serves(engine, service)
+    {
         return Roots::new();
     }
     let pods = engine.index.behind(service);
@@ -96,7 +100,11 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
                         None => format!("no label {k}"),
                     })
                     .collect();
-                format!("selects {selector}, and no pod has that; the pods of {} have {}", w.object(), labels.join(", "))
+                format!(
+                    "selects {selector}, and no pod has that; the pods of {} have {}",
+                    w.object(),
+                    labels.join(", ")
+                )
             }
             None => format!("selects {selector}, and no pod has that"),
         },
@@ -155,17 +163,23 @@ fn named_ports<'a>(engine: &mut Engine<'a>, service: &'a Service, pods: &[&'a cr
         if declared.iter().any(|(name, _)| name == wanted) {
             continue;
         }
-        let mut names: Vec<String> =
-            declared.iter().map(|(n, p)| if n.is_empty() { p.to_string() } else { format!("{n} ({p})") }).collect();
+        let mut names: Vec<String> = declared
+            .iter()
+            .map(|(n, p)| if n.is_empty() { p.to_string() } else { format!("{n} ({p})") })
+            .collect();
         names.sort();
         names.dedup();
         let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let object = Object::of("service", &service.metadata);
-        let says = format!("sends to the port named {wanted}, which no container of its pods declares; they declare {has}");
+        let says = format!(
+            "sends to the port named {wanted}, which no container of its pods declares; they declare {has}"
+        );
         let finding = Finding::new(&NAMED_PORT_MISSING, object.clone(), says)
             .which(wanted.clone())
             .seen(object, format!("spec.ports[{}].targetPort", port.port), wanted.clone())
-            .fix(Fix::advice(format!("name a port of its pods {wanted}, or send to one that they declare: {has}")));
+            .fix(Fix::advice(format!(
+                "name a port of its pods {wanted}, or send to one that they declare: {has}"
+            )));
         roots.push(engine.found(finding));
     }
     roots

@@ -26,14 +26,22 @@ pub fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Root
         return Roots::new();
     }
     let says = match unwell.first() {
-        Some(pod) => format!("{}: pod {} is not ready and does not say why", state(workload), pod.metadata.name),
-        None if workload.pods.is_empty() => format!("{}: no pod is made, and nothing says why", state(workload)),
+        Some(pod) => {
+            format!("{}: pod {} is not ready and does not say why", state(workload), pod.metadata.name)
+        }
+        None if workload.pods.is_empty() => {
+            format!("{}: no pod is made, and nothing says why", state(workload))
+        }
         None => state(workload),
     };
     let finding = Finding::new(&UNEXPLAINED, workload.object(), says)
         .likely("its events and logs, and those of its node, when they can be read")
         .since(moved)
-        .fix(Fix::advice(format!("look at its log and events: kai \"show the log of {}\"", workload.object())));
+        .seen(workload.object(), "status", state(workload))
+        .fix(Fix::advice(format!(
+            "look at its log and events: kai \"show the log of {}\"",
+            workload.object()
+        )));
     engine.root(finding)
 }
 
@@ -43,6 +51,11 @@ pub fn pod(engine: &mut Engine<'_>, pod: &Pod) -> Roots {
         return Roots::new();
     }
     let finding = Finding::new(&UNEXPLAINED, Object::pod(pod), "is not ready and does not say why")
-        .likely("its events and logs, and those of its node, when they can be read");
+        .likely("its events and logs, and those of its node, when they can be read")
+        .seen(Object::pod(pod), "status.phase", pod.status.phase.clone())
+        .fix(Fix::advice(format!(
+            "look at its log and events: kai \"show the log of pod/{}\"",
+            pod.metadata.name
+        )));
     engine.root(finding)
 }
