@@ -8,6 +8,7 @@ use crate::model::{Container, ContainerStatus, Pod};
 pub mod access;
 pub mod config;
 pub mod crash;
+mod earlier;
 pub mod evict;
 pub mod image;
 pub mod jobs;
