@@ -13,6 +13,7 @@ pub mod budgets;
 pub mod config;
 pub mod crash;
 pub mod dns;
+mod earlier;
 pub mod evict;
 pub mod gateway;
 pub mod hygiene;

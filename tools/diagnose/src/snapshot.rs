@@ -312,7 +312,7 @@ kinds! {
     ingress_classes: IngressClass = "IngressClass", "/apis/networking.k8s.io/v1", "ingressclasses", false, Whole, Always;
     network_policies: NetworkPolicy = "NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies", true, Whole, Always;
     storage_classes: StorageClass = "StorageClass", "/apis/storage.k8s.io/v1", "storageclasses", false, Whole, Always;
-    csi_drivers: Bare = "CSIDriver", "/apis/storage.k8s.io/v1", "csidrivers", false, Metadata, Asked;
+    csi_drivers: Bare = "CSIDriver", "/apis/storage.k8s.io/v1", "csidrivers", false, Metadata, Always;
     csi_nodes: CsiNode = "CSINode", "/apis/storage.k8s.io/v1", "csinodes", false, Whole, Always;
     priority_classes: Bare = "PriorityClass", "/apis/scheduling.k8s.io/v1", "priorityclasses", false, Metadata, Always;
     runtime_classes: RuntimeClass = "RuntimeClass", "/apis/node.k8s.io/v1", "runtimeclasses", false, Whole, Always;
@@ -320,9 +320,9 @@ kinds! {
     mutating_webhooks: WebhookConfig = "MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", false, Whole, Always;
     admission_policies: AdmissionPolicy = "ValidatingAdmissionPolicy", "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies", false, Whole, Asked;
     api_services: ApiService = "APIService", "/apis/apiregistration.k8s.io/v1", "apiservices", false, Whole, Always;
-    crds: Crd = "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", false, Metadata, Always;
+    crds: Crd = "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", false, Metadata, Asked;
     leases: Lease = "Lease", "/apis/coordination.k8s.io/v1", "leases", true, Whole, Always;
-    signing_requests: SigningRequest = "CertificateSigningRequest", "/apis/certificates.k8s.io/v1", "certificatesigningrequests", false, Whole, Asked;
+    signing_requests: SigningRequest = "CertificateSigningRequest", "/apis/certificates.k8s.io/v1", "certificatesigningrequests", false, Whole, Always;
     role_bindings: Binding = "RoleBinding", "/apis/rbac.authorization.k8s.io/v1", "rolebindings", true, Whole, Asked;
     cluster_role_bindings: Binding = "ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", false, Whole, Asked;
     roles: Bare = "Role", "/apis/rbac.authorization.k8s.io/v1", "roles", true, Metadata, Asked;

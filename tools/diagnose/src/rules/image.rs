@@ -11,6 +11,13 @@ pub struct Image<'a> {
     pub digest: Option<&'a str>,
 }
 
+impl<'a> Image<'a> {
+    /// The tag or digest; `latest` where the name says neither.
+    pub fn version(&self) -> &'a str {
+        self.tag.or(self.digest).unwrap_or("latest")
+    }
+}
+
 /// Takes a name apart. Nothing is refused: a bad name gives bad parts.
 pub fn parse(name: &str) -> Image<'_> {
     let (name, digest) = name.split_once('@').map_or((name, None), |(n, d)| (n, Some(d)));

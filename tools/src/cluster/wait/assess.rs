@@ -138,7 +138,7 @@ fn stuck(live: &Value, pods: &[Value]) -> Option<State> {
             crashed: None,
         });
     }
-    for pod in pods.iter().filter(|p| p.pointer("/metadata/deletionTimestamp").is_none()) {
+    for pod in newest(live, pods) {
         if let Some(found) = pod_trouble(pod) {
             return Some(found);
         }
@@ -151,6 +151,22 @@ fn stuck(live: &Value, pods: &[Value]) -> Option<State> {
         evidence: vec![sanitize::line(text(late, "/message"))],
         crashed: None,
     })
+}
+
+/// The pods of the newest revision: what those do that are about to be replaced is no word on the change.
+fn newest<'p>(live: &Value, pods: &'p [Value]) -> Vec<&'p Value> {
+    let hash = |pod: &'p Value| {
+        let of_set = text(pod, "/metadata/labels/controller-revision-hash");
+        if of_set.is_empty() { text(pod, "/metadata/labels/pod-template-hash") } else { of_set }
+    };
+    let latest =
+        pods.iter().max_by_key(|p| text(p, "/metadata/creationTimestamp")).map(hash).unwrap_or_default();
+    let wanted = match text(live, "/status/updateRevision") {
+        "" => latest,
+        revision => revision,
+    };
+    let is_leaving = |p: &Value| p.pointer("/metadata/deletionTimestamp").is_some();
+    pods.iter().filter(|p| !is_leaving(p) && (hash(p) == wanted || hash(p).is_empty())).collect()
 }
 
 pub(super) fn refusal_cause(message: &str) -> String {
