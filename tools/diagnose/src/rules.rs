@@ -11,6 +11,7 @@ pub mod crash;
 pub mod evict;
 pub mod image;
 pub mod jobs;
+pub mod logs;
 pub mod probes;
 pub mod pull;
 pub mod services;

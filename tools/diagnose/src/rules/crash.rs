@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use super::{Case, access, soft};
+use super::{Case, access, jobs, logs, soft};
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::index::revision;
 use crate::model::{Keyed, Pod, Terminated};
 use crate::quantity;
-use crate::snapshot::{HasMeta, LogOf, Lookup};
+use crate::snapshot::{Ask, HasMeta, Lookup};
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] =
@@ -145,12 +145,7 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
             .fix(Fix::advice("give it a command that runs on, or run it as a Job"));
         return engine.root(finding);
     }
-    let log = engine.log(LogOf {
-        namespace: case.pod.metadata.namespace.clone(),
-        pod: case.pod.metadata.name.clone(),
-        container: name.clone(),
-        previous: !is_over,
-    });
+    let log = logs::of(engine, case, !is_over);
     if let Some(log) = log {
         for look in [access::denied, soft::by_log] {
             let roots = look(engine, case, log);
@@ -158,6 +153,16 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
                 return roots;
             }
         }
+    }
+    // Without its words, a Service that its settings name and that is broken is the likeliest reason.
+    if log.is_none() {
+        let roots = soft::by_broken(engine, case);
+        if !roots.is_empty() {
+            return roots;
+        }
+    }
+    if jobs::still_tries(engine, case.pod) {
+        return Roots::new();
     }
     let last = log.and_then(|l| l.lines().rev().find(|l| !l.trim().is_empty())).map(str::trim);
     let with_words = |f: Finding| {
@@ -232,8 +237,9 @@ fn cut(line: &str) -> String {
 }
 
 /// The pod is of the newest revision and crashes, while one of an older revision serves.
-fn new_revision(engine: &Engine<'_>, pod: &Pod, maker: &Object) -> Option<Finding> {
-    let workload = engine.index.workload_named(maker)?;
+fn new_revision(engine: &mut Engine<'_>, pod: &Pod, maker: &Object) -> Option<Finding> {
+    let index = engine.index;
+    let workload = index.workload_named(maker)?;
     let hash = |p: &Pod| {
         let labels = &p.metadata.labels;
         labels.get("pod-template-hash").or_else(|| labels.get("controller-revision-hash")).cloned()
@@ -268,8 +274,13 @@ fn new_revision(engine: &Engine<'_>, pod: &Pod, maker: &Object) -> Option<Findin
 }
 
 /// What the two newest revisions differ in, where their templates are known.
-fn differences(engine: &Engine<'_>, meta: &crate::model::Meta) -> Option<String> {
-    let [new, old, ..] = engine.index.revisions(meta) else { return None };
+fn differences(engine: &mut Engine<'_>, meta: &crate::model::Meta) -> Option<String> {
+    let index = engine.index;
+    let [new, old, ..] = index.revisions(meta) else { return None };
+    for set in [new, old].into_iter().filter(|s| s.spec.template.is_none()) {
+        let (namespace, name) = (set.metadata.namespace.clone(), set.metadata.name.clone());
+        engine.ask(Ask::Object { kind: "replicasets", namespace, name });
+    }
     let (new, old) = (new.spec.template.as_ref()?, old.spec.template.as_ref()?);
     let mut all = Vec::new();
     for container in &new.spec.containers {

@@ -80,6 +80,15 @@ pub fn job<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
     sidecar(engine, workload)
 }
 
+/// Whether a pod is one try of a Job that has not given up: its failure is not the end.
+pub fn still_tries(engine: &Engine<'_>, pod: &crate::model::Pod) -> bool {
+    let says = |w: &Workload<'_>, kind| condition(w.conditions, kind).is_some_and(|c| c.status == "True");
+    engine
+        .index
+        .workload(pod)
+        .is_some_and(|w| w.kind == "job" && !says(w, "Failed") && !says(w, "FailureTarget"))
+}
+
 /// Whether a later run of the same CronJob ended well: what failed before is history.
 pub fn is_outlived(engine: &Engine<'_>, workload: &Workload<'_>) -> bool {
     let Some(owner) = workload.meta.controller().filter(|o| o.kind == "CronJob") else { return false };

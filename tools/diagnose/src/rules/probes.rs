@@ -3,11 +3,10 @@
 
 use serde_json::json;
 
-use super::{Case, soft};
+use super::{Case, access, logs, soft};
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::model::{Event, Port, Probe, condition};
-use crate::snapshot::LogOf;
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] = &[
@@ -260,16 +259,13 @@ fn readiness<'a>(engine: &mut Engine<'a>, case: &Case<'a>, probe: &'a Probe, eve
         return engine.root(draft(case, &maker, &READINESS_PATH, event, says).fix(fix));
     }
     // The program is there and says no, or does not answer: what it depends on may be why.
-    let log = engine.log(LogOf {
-        namespace: case.pod.metadata.namespace.clone(),
-        pod: case.pod.metadata.name.clone(),
-        container: name.clone(),
-        previous: false,
-    });
+    let log = logs::of(engine, case, false);
     if let Some(log) = log {
-        let roots = soft::by_log(engine, case, log);
-        if !roots.is_empty() {
-            return roots;
+        for look in [soft::by_log, access::rotated, access::denied] {
+            let roots = look(engine, case, log);
+            if !roots.is_empty() {
+                return roots;
+            }
         }
     }
     let roots = soft::by_settings(engine, case);
