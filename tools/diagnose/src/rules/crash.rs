@@ -40,10 +40,17 @@ const NATIVE: Cause =
 const UNEXPLAINED: Cause =
     Cause::fault("crash-unexplained", 3, "A container crashes, and only its own last words say why.");
 
-/// How the container ended last: now, or before it was started again.
-fn ended<'a>(case: &Case<'a>) -> Option<&'a Terminated> {
-    let now = case.status.state.terminated.as_deref();
-    now.or(case.status.last_state.terminated.as_deref())
+/// For how long the end of an earlier run says something about a container that runs again.
+const RECENT: i64 = 3600;
+
+/// How the container ended last: now, or before it was started again, unless it has run well for long since.
+fn ended<'a>(engine: &Engine<'a>, case: &Case<'a>) -> Option<&'a Terminated> {
+    if let Some(now) = case.status.state.terminated.as_deref() {
+        return Some(now);
+    }
+    let last = case.status.last_state.terminated.as_deref()?;
+    let is_old = case.status.state.running.is_some() && last.finished_at.older_than(RECENT, engine.snap.now);
+    (!is_old).then_some(last)
 }
 
 /// A container that was killed for memory, or whose hook failed: said by the kubelet itself.
@@ -74,7 +81,7 @@ pub fn killed<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         .fix(Fix::advice("correct the command of the hook, or take the hook out"));
         return engine.root(finding);
     }
-    let Some(end) = ended(case).filter(|t| t.reason == "OOMKilled") else { return Roots::new() };
+    let Some(end) = ended(engine, case).filter(|t| t.reason == "OOMKilled") else { return Roots::new() };
     let maker = engine.index.maker(case.pod);
     let name = &case.container.name;
     let Some(limit) = case.container.resources.limits.get("memory") else {
@@ -117,7 +124,7 @@ pub fn killed<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
 /// A container that ends by its own doing.
 pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     let is_job = matches!(case.pod.spec.restart_policy.as_str(), "Never" | "OnFailure");
-    let Some(end) = ended(case) else { return Roots::new() };
+    let Some(end) = ended(engine, case) else { return Roots::new() };
     let waits = case.status.state.waiting.as_ref().is_some_and(|w| w.reason == "CrashLoopBackOff");
     let is_over = case.status.state.terminated.is_some();
     let runs_again = case.status.state.running.is_some() && case.status.restart_count > 0;
