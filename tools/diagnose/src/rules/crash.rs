@@ -13,7 +13,7 @@ use crate::snapshot::{Ask, HasMeta, Lookup};
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] =
-    &[OOM_LIMIT, OOM_NODE, EXIT_0, POST_START, CONFIG_CHANGE, NEW_REVISION, NATIVE, UNEXPLAINED];
+    &[OOM_LIMIT, OOM_NODE, EXIT_0, POST_START, LOST, CONFIG_CHANGE, NEW_REVISION, NATIVE, UNEXPLAINED];
 
 const OOM_LIMIT: Cause =
     Cause::fault("oom-limit", 2, "A container wants more memory than its limit and is killed for it.");
@@ -24,6 +24,11 @@ const POST_START: Cause = Cause::fault(
     "poststart-fails",
     3,
     "The postStart hook of a container fails, and the container is killed.",
+);
+const LOST: Cause = Cause::fault(
+    "status-unknown-after-reboot",
+    4,
+    "A container was lost with its node's reboot, so that nobody knows how it ended.",
 );
 const CONFIG_CHANGE: Cause = Cause::fault(
     "crash-config-change",
@@ -81,6 +86,9 @@ pub fn killed<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         .fix(Fix::advice("correct the command of the hook, or take the hook out"));
         return engine.root(finding);
     }
+    if let Some(end) = ended(engine, case).filter(|t| t.reason == "ContainerStatusUnknown") {
+        return lost(engine, case, end);
+    }
     let Some(end) = ended(engine, case).filter(|t| t.reason == "OOMKilled") else { return Roots::new() };
     let maker = engine.index.maker(case.pod);
     let name = &case.container.name;
@@ -118,6 +126,32 @@ pub fn killed<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
             "set",
             json!({"workload": maker.to_string(), "namespace": maker.namespace, "container": name, "memory_limit": format!("{mebibytes}Mi")}),
         ));
+    engine.root(finding)
+}
+
+/// A container that its kubelet found no more: code 137 is what it writes then, and nobody killed it.
+fn lost<'a>(engine: &mut Engine<'a>, case: &Case<'a>, end: &Terminated) -> Roots {
+    let Lookup::Found(node) = engine.snap.nodes.find("", &case.pod.spec.node_name) else {
+        return Roots::new();
+    };
+    let Some(event) = engine.index.node_events(node).into_iter().find(|e| e.reason == "Rebooted") else {
+        return Roots::new();
+    };
+    if event.last() < case.pod.metadata.creation_timestamp {
+        return Roots::new();
+    }
+    let object = Object::of("node", &node.metadata);
+    let says = "was rebooted, and containers on it were lost without an end that anybody saw";
+    let finding = Finding::new(&LOST, object.clone(), says)
+        .seen(object.clone(), "event Rebooted", event.message.clone())
+        .seen(
+            Object::pod(case.pod),
+            format!("containers[{}] terminated", case.container.name),
+            format!("{}, exit code {}", end.reason, end.exit_code),
+        )
+        .since(event.first())
+        .observed()
+        .fix(Fix::advice(format!("see who rebooted {object}, and drain it before the next time")));
     engine.root(finding)
 }
 
