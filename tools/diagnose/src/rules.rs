@@ -21,6 +21,7 @@ pub mod image;
 pub mod ingress;
 pub mod jobs;
 pub mod lifecycle;
+pub mod logs;
 pub mod nodes;
 pub mod policy;
 pub mod probes;

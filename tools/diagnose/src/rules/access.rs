@@ -1,18 +1,45 @@
-//! Rights that a program's log says it lacks, held against what the API server says of its service account.
+//! What a program is refused: by the API server, held against what that says of its service account; by another program,
+//! since a password was changed.
+
+use serde_json::json;
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
+use crate::model::Binding;
 use crate::rules::Case;
-use crate::snapshot::Ask;
+use crate::snapshot::{Ask, Lookup};
 
 /// The causes of this family.
-pub const CAUSES: &[Cause] = &[DENIED];
+pub const CAUSES: &[Cause] = &[DENIED, DANGLING, ROTATED];
 
 const DENIED: Cause = Cause::fault(
     "rbac-denied",
     2,
     "A service account may not do what the program that runs as it tries to do.",
 );
+
+const DANGLING: Cause = Cause::fault(
+    "rolebinding-dangling",
+    3,
+    "A binding that should let a program do something names a role that does not exist.",
+);
+const ROTATED: Cause = Cause::fault(
+    "secret-rotated-stale-env",
+    3,
+    "A Secret was changed after a container had read it into its variables, and the old value is refused.",
+);
+
+/// Words of a login that was refused.
+const REFUSED_LOGIN: [&str; 8] = [
+    "password authentication failed",
+    "authentication failed",
+    "access denied for user",
+    "wrongpass",
+    "invalid username-password",
+    "invalid credentials",
+    "login failed",
+    "401 unauthorized",
+];
 
 /// What a refusal says.
 struct Refusal<'l> {
@@ -74,6 +101,26 @@ pub fn denied<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots 
     } else {
         format!("in {}", said.namespace)
     };
+    if let Some((binding, kind)) = dangling(engine, said.namespace, namespace, account) {
+        let object = Object::of(kind, &binding.metadata);
+        let role = &binding.role_ref;
+        let says = format!(
+            "gives service account {account} {} {}, which does not exist, so that {} may not {} {} {place}",
+            role.kind,
+            role.name,
+            engine.index.maker(case.pod),
+            said.verb,
+            said.resource
+        );
+        let finding = Finding::new(&DANGLING, object.clone(), says)
+            .seen(object, "roleRef", format!("{} {}", role.kind, role.name))
+            .seen(Object::pod(case.pod), format!("log of {}", case.container.name), line.trim().to_owned())
+            .fix(Fix::advice(format!(
+                "create {} {}, or make the binding anew with one that exists: its roleRef cannot be changed",
+                role.kind, role.name
+            )));
+        return engine.root(finding);
+    }
     let says = format!(
         "may not {} {} {place}, which {} needs",
         said.verb,
@@ -93,6 +140,70 @@ pub fn denied<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots 
     } else {
         finding
     };
+    engine.root(finding)
+}
+
+/// A binding of that account, where the refusal was, to a role that is not there.
+fn dangling<'a>(
+    engine: &Engine<'a>,
+    place: &str,
+    namespace: &str,
+    account: &str,
+) -> Option<(&'a Binding, &'static str)> {
+    let snap = engine.snap;
+    let is_its = |b: &Binding| {
+        b.subjects.iter().any(|s| {
+            let of = if s.namespace.is_empty() { &b.metadata.namespace } else { &s.namespace };
+            s.kind == "ServiceAccount" && s.name == account && of == namespace
+        })
+    };
+    let is_absent = |b: &Binding| match b.role_ref.kind.as_str() {
+        "Role" => snap.roles.find(&b.metadata.namespace, &b.role_ref.name).is_absent(),
+        "ClusterRole" => snap.cluster_roles.find("", &b.role_ref.name).is_absent(),
+        _ => false,
+    };
+    let here = if place.is_empty() { &[][..] } else { snap.role_bindings.of(place) };
+    let all = here.iter().map(|b| (b, "rolebinding"));
+    let all = all.chain(snap.cluster_role_bindings.items.iter().map(|b| (b, "clusterrolebinding")));
+    all.into_iter().find(|(b, _)| is_its(b) && is_absent(b))
+}
+
+/// A container that runs since before a Secret in its variables was changed, and whose login is refused now. One that is
+/// started again reads the new value, so that this explains no crash.
+pub fn rotated<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots {
+    let Some(started) = case.status.state.running.as_ref().and_then(|r| r.started_at.0) else {
+        return Roots::new();
+    };
+    let refused = |l: &&str| REFUSED_LOGIN.iter().any(|w| l.to_lowercase().contains(w));
+    let Some(line) = log.lines().rev().find(refused) else { return Roots::new() };
+    let container = case.container;
+    let keys = container.env.iter().filter_map(|e| e.value_from.as_ref()?.secret_key_ref.as_ref());
+    let whole = container.env_from.iter().filter_map(|f| f.secret_ref.as_ref());
+    let late = keys.chain(whole).filter_map(|r| {
+        let Lookup::Found(secret) = engine.snap.secrets.find(&case.pod.metadata.namespace, &r.name) else {
+            return None;
+        };
+        let at = secret.metadata.written.at.0.filter(|at| *at > started)?;
+        Some((at, r.name.as_str()))
+    });
+    let Some((at, name)) = late.max() else { return Roots::new() };
+    let maker = engine.index.maker(case.pod);
+    let secret = Object::new("secret", &case.pod.metadata.namespace, name);
+    let says = format!(
+        "secret {name} was changed at {at}, container {} still has the value of before in its variables, and its login is refused",
+        container.name
+    );
+    let finding = Finding::new(&ROTATED, maker.clone(), says)
+        .which(name)
+        .seen(secret, "metadata.managedFields", at.to_string())
+        .seen(Object::pod(case.pod), format!("log of {}", container.name), line.trim().to_owned())
+        .since(crate::model::Moment(Some(at)))
+        .likely("a restart: a container that starts now reads the present value")
+        .fix(Fix::call(
+            format!("restart {maker}, so that it reads secret {name} again"),
+            "rollout",
+            json!({"action": "restart", "workload": maker.to_string(), "namespace": maker.namespace}),
+        ));
     engine.root(finding)
 }
 

@@ -3,17 +3,17 @@
 
 use serde_json::json;
 
-use super::{Case, access, soft};
+use super::{Case, access, jobs, logs, soft};
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::index::revision;
 use crate::model::{Keyed, Pod, Terminated};
 use crate::quantity;
-use crate::snapshot::{HasMeta, LogOf, Lookup};
+use crate::snapshot::{Ask, HasMeta, Lookup};
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] =
-    &[OOM_LIMIT, OOM_NODE, EXIT_0, POST_START, CONFIG_CHANGE, NEW_REVISION, NATIVE, UNEXPLAINED];
+    &[OOM_LIMIT, OOM_NODE, EXIT_0, POST_START, LOST, CONFIG_CHANGE, NEW_REVISION, NATIVE, UNEXPLAINED];
 
 const OOM_LIMIT: Cause =
     Cause::fault("oom-limit", 2, "A container wants more memory than its limit and is killed for it.");
@@ -24,6 +24,11 @@ const POST_START: Cause = Cause::fault(
     "poststart-fails",
     3,
     "The postStart hook of a container fails, and the container is killed.",
+);
+const LOST: Cause = Cause::fault(
+    "status-unknown-after-reboot",
+    4,
+    "A container was lost with its node's reboot, so that nobody knows how it ended.",
 );
 const CONFIG_CHANGE: Cause = Cause::fault(
     "crash-config-change",
@@ -40,10 +45,17 @@ const NATIVE: Cause =
 const UNEXPLAINED: Cause =
     Cause::fault("crash-unexplained", 3, "A container crashes, and only its own last words say why.");
 
-/// How the container ended last: now, or before it was started again.
-fn ended<'a>(case: &Case<'a>) -> Option<&'a Terminated> {
-    let now = case.status.state.terminated.as_deref();
-    now.or(case.status.last_state.terminated.as_deref())
+/// For how long the end of an earlier run says something about a container that runs again.
+const RECENT: i64 = 3600;
+
+/// How the container ended last: now, or before it was started again, unless it has run well for long since.
+fn ended<'a>(engine: &Engine<'a>, case: &Case<'a>) -> Option<&'a Terminated> {
+    if let Some(now) = case.status.state.terminated.as_deref() {
+        return Some(now);
+    }
+    let last = case.status.last_state.terminated.as_deref()?;
+    let is_old = case.status.state.running.is_some() && last.finished_at.older_than(RECENT, engine.snap.now);
+    (!is_old).then_some(last)
 }
 
 /// A container that was killed for memory, or whose hook failed: said by the kubelet itself.
@@ -74,7 +86,10 @@ pub fn killed<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         .fix(Fix::advice("correct the command of the hook, or take the hook out"));
         return engine.root(finding);
     }
-    let Some(end) = ended(case).filter(|t| t.reason == "OOMKilled") else { return Roots::new() };
+    if let Some(end) = ended(engine, case).filter(|t| t.reason == "ContainerStatusUnknown") {
+        return lost(engine, case, end);
+    }
+    let Some(end) = ended(engine, case).filter(|t| t.reason == "OOMKilled") else { return Roots::new() };
     let maker = engine.index.maker(case.pod);
     let name = &case.container.name;
     let Some(limit) = case.container.resources.limits.get("memory") else {
@@ -114,10 +129,36 @@ pub fn killed<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     engine.root(finding)
 }
 
+/// A container that its kubelet found no more: code 137 is what it writes then, and nobody killed it.
+fn lost<'a>(engine: &mut Engine<'a>, case: &Case<'a>, end: &Terminated) -> Roots {
+    let Lookup::Found(node) = engine.snap.nodes.find("", &case.pod.spec.node_name) else {
+        return Roots::new();
+    };
+    let Some(event) = engine.index.node_events(node).into_iter().find(|e| e.reason == "Rebooted") else {
+        return Roots::new();
+    };
+    if event.last() < case.pod.metadata.creation_timestamp {
+        return Roots::new();
+    }
+    let object = Object::of("node", &node.metadata);
+    let says = "was rebooted, and containers on it were lost without an end that anybody saw";
+    let finding = Finding::new(&LOST, object.clone(), says)
+        .seen(object.clone(), "event Rebooted", event.message.clone())
+        .seen(
+            Object::pod(case.pod),
+            format!("containers[{}] terminated", case.container.name),
+            format!("{}, exit code {}", end.reason, end.exit_code),
+        )
+        .since(event.first())
+        .observed()
+        .fix(Fix::advice(format!("see who rebooted {object}, and drain it before the next time")));
+    engine.root(finding)
+}
+
 /// A container that ends by its own doing.
 pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     let is_job = matches!(case.pod.spec.restart_policy.as_str(), "Never" | "OnFailure");
-    let Some(end) = ended(case) else { return Roots::new() };
+    let Some(end) = ended(engine, case) else { return Roots::new() };
     let waits = case.status.state.waiting.as_ref().is_some_and(|w| w.reason == "CrashLoopBackOff");
     let is_over = case.status.state.terminated.is_some();
     let runs_again = case.status.state.running.is_some() && case.status.restart_count > 0;
@@ -145,12 +186,7 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
             .fix(Fix::advice("give it a command that runs on, or run it as a Job"));
         return engine.root(finding);
     }
-    let log = engine.log(LogOf {
-        namespace: case.pod.metadata.namespace.clone(),
-        pod: case.pod.metadata.name.clone(),
-        container: name.clone(),
-        previous: !is_over,
-    });
+    let log = logs::of(engine, case, !is_over);
     if let Some(log) = log {
         for look in [access::denied, soft::by_log] {
             let roots = look(engine, case, log);
@@ -158,6 +194,16 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
                 return roots;
             }
         }
+    }
+    // Without its words, a Service that its settings name and that is broken is the likeliest reason.
+    if log.is_none() {
+        let roots = soft::by_broken(engine, case);
+        if !roots.is_empty() {
+            return roots;
+        }
+    }
+    if jobs::still_tries(engine, case.pod) {
+        return Roots::new();
     }
     let last = log.and_then(|l| l.lines().rev().find(|l| !l.trim().is_empty())).map(str::trim);
     let with_words = |f: Finding| {
@@ -232,8 +278,9 @@ fn cut(line: &str) -> String {
 }
 
 /// The pod is of the newest revision and crashes, while one of an older revision serves.
-fn new_revision(engine: &Engine<'_>, pod: &Pod, maker: &Object) -> Option<Finding> {
-    let workload = engine.index.workload_named(maker)?;
+fn new_revision(engine: &mut Engine<'_>, pod: &Pod, maker: &Object) -> Option<Finding> {
+    let index = engine.index;
+    let workload = index.workload_named(maker)?;
     let hash = |p: &Pod| {
         let labels = &p.metadata.labels;
         labels.get("pod-template-hash").or_else(|| labels.get("controller-revision-hash")).cloned()
@@ -268,8 +315,13 @@ fn new_revision(engine: &Engine<'_>, pod: &Pod, maker: &Object) -> Option<Findin
 }
 
 /// What the two newest revisions differ in, where their templates are known.
-fn differences(engine: &Engine<'_>, meta: &crate::model::Meta) -> Option<String> {
-    let [new, old, ..] = engine.index.revisions(meta) else { return None };
+fn differences(engine: &mut Engine<'_>, meta: &crate::model::Meta) -> Option<String> {
+    let index = engine.index;
+    let [new, old, ..] = index.revisions(meta) else { return None };
+    for set in [new, old].into_iter().filter(|s| s.spec.template.is_none()) {
+        let (namespace, name) = (set.metadata.namespace.clone(), set.metadata.name.clone());
+        engine.ask(Ask::Object { kind: "replicasets", namespace, name });
+    }
     let (new, old) = (new.spec.template.as_ref()?, old.spec.template.as_ref()?);
     let mut all = Vec::new();
     for container in &new.spec.containers {

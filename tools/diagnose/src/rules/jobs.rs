@@ -26,6 +26,21 @@ const OVERLAP: Cause = Cause::fault(
     "A CronJob may not run twice at once, and its last Job does not end.",
 );
 
+/// Parts of the names of containers that serve the others of their pod.
+const HELPERS: [&str; 11] = [
+    "proxy",
+    "envoy",
+    "istio",
+    "linkerd",
+    "sidecar",
+    "agent",
+    "fluent",
+    "vault",
+    "exporter",
+    "collector",
+    "tunnel",
+];
+
 /// A Job that failed for more than what its pods say, or whose pods are gone.
 pub fn job<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
     if workload.kind != "job" {
@@ -80,6 +95,15 @@ pub fn job<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
     sidecar(engine, workload)
 }
 
+/// Whether a pod is one try of a Job that has not given up: its failure is not the end.
+pub fn still_tries(engine: &Engine<'_>, pod: &crate::model::Pod) -> bool {
+    let says = |w: &Workload<'_>, kind| condition(w.conditions, kind).is_some_and(|c| c.status == "True");
+    engine
+        .index
+        .workload(pod)
+        .is_some_and(|w| w.kind == "job" && !says(w, "Failed") && !says(w, "FailureTarget"))
+}
+
 /// Whether a later run of the same CronJob ended well: what failed before is history.
 pub fn is_outlived(engine: &Engine<'_>, workload: &Workload<'_>) -> bool {
     let Some(owner) = workload.meta.controller().filter(|o| o.kind == "CronJob") else { return false };
@@ -98,7 +122,11 @@ fn sidecar<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
         let runs = all.iter().find(|s| s.state.running.is_some());
         let (Some(done), Some(runs)) = (done, runs) else { continue };
         let ended = done.state.terminated.as_ref().map(|t| t.finished_at).unwrap_or_default();
-        if pod.status.phase != "Running" || !ended.older_than(120, engine.snap.now) {
+        // Of two containers that both work, one ends before the other; only what is known to serve others never ends.
+        let image = pod.spec.containers.iter().find(|c| c.name == runs.name).map_or("", |c| c.image.as_str());
+        let is_helper = HELPERS.iter().any(|w| runs.name.contains(w) || image.contains(w));
+        let patience = if is_helper { 120 } else { 3600 };
+        if pod.status.phase != "Running" || !ended.older_than(patience, engine.snap.now) {
             continue;
         }
         let says = format!(
@@ -116,6 +144,10 @@ fn sidecar<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
                 "make {} an init container with restartPolicy Always: it ends with the Job then",
                 runs.name
             )));
+        let finding = match is_helper {
+            true => finding.observed(),
+            false => finding.likely(format!("whether container {} is to end by itself", runs.name)),
+        };
         return engine.root(finding);
     }
     Roots::new()
@@ -212,6 +244,10 @@ fn overlap(engine: &mut Engine<'_>, cron: &CronJob) {
     let Some(event) = engine.index.event(&cron.metadata, "JobAlreadyActive") else { return };
     for active in &cron.status.active {
         let Some(job) = engine.snap.jobs.find(namespace, &active.name).found() else { continue };
+        // What held off an earlier run is over.
+        if event.last() < job.status.start_time {
+            continue;
+        }
         let object = Object::of("cronjob", &cron.metadata);
         let job_object = Object::of("job", &job.metadata);
         let known = engine.known(&job_object).cloned().unwrap_or_default();

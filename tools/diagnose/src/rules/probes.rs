@@ -3,11 +3,10 @@
 
 use serde_json::json;
 
-use super::{Case, soft};
+use super::{Case, access, logs, soft};
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::model::{Event, Port, Probe, condition};
-use crate::snapshot::LogOf;
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] = &[
@@ -68,7 +67,8 @@ fn how(said: &str) -> How {
     let status =
         low.split("statuscode: ").nth(1).and_then(|s| s.get(..3)).and_then(|s| s.parse::<u16>().ok());
     match status {
-        Some(400..=499) => How::NotFound,
+        // 401, 403 or 429 come from a path that is there.
+        Some(404 | 405 | 410) => How::NotFound,
         Some(_) => How::Error,
         None if low.contains("connection refused") || low.contains("no route to host") => How::Refused,
         None if low.contains("deadline exceeded") || low.contains("timeout") || low.contains("timed out") => {
@@ -127,6 +127,18 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     }
 }
 
+/// Whether the container declares that port, or declares none, so that any can be right.
+fn is_declared(case: &Case<'_>, port: &Port) -> bool {
+    let is = |p: &crate::model::ContainerPort| match port {
+        Port::Number(n) => p.container_port == *n,
+        Port::Name(n) => p.name == *n,
+    };
+    let other = case.container.readiness_probe.as_deref().and_then(self::port);
+    // The other probe, at another port, contradicts a container that declares none.
+    let is_contradicted = other.is_some_and(|o| o != *port);
+    case.container.ports.iter().any(is) || (case.container.ports.is_empty() && !is_contradicted)
+}
+
 /// A port that the probe could rather ask at: that of the other probe, or the only one that is declared.
 fn better_port(case: &Case<'_>, wrong: &Port, other: Option<&Probe>) -> Option<Port> {
     let declared: Vec<&crate::model::ContainerPort> = case.container.ports.iter().collect();
@@ -178,7 +190,7 @@ fn liveness<'a>(engine: &mut Engine<'a>, case: &Case<'a>, probe: &'a Probe, even
     let path = probe.http_get.as_ref().map_or("", |h| h.path.as_str());
     let other = case.container.readiness_probe.as_deref();
     let finding = match (how(&event.message), &asked) {
-        (How::Refused, Some(wrong)) => {
+        (How::Refused, Some(wrong)) if !is_declared(case, wrong) => {
             let better = better_port(case, wrong, other);
             let hint = better.as_ref().map(|p| format!("; it listens on {p}")).unwrap_or_default();
             let says = format!(
@@ -201,7 +213,14 @@ fn liveness<'a>(engine: &mut Engine<'a>, case: &Case<'a>, probe: &'a Probe, even
             };
             draft(case, &maker, &LIVENESS_PATH, event, says).fix(fix)
         }
+        // At a port that is the container's own nobody listens yet, or no more: it is slow, or waits for somebody.
         (How::Timeout | How::Other | How::Error | How::Refused | How::NotFound, _) => {
+            if let Some(log) = logs::of(engine, case, true) {
+                let roots = soft::by_log(engine, case, log);
+                if !roots.is_empty() {
+                    return roots;
+                }
+            }
             let timeout = probe.timeout_seconds.max(1);
             let after =
                 probe.initial_delay_seconds + probe.period_seconds.max(1) * probe.failure_threshold.max(1);
@@ -211,7 +230,11 @@ fn liveness<'a>(engine: &mut Engine<'a>, case: &Case<'a>, probe: &'a Probe, even
             let fix = Fix::advice(
                 "add a startupProbe for the start, and give the liveness probe a longer timeoutSeconds and failureThreshold",
             );
-            draft(case, &maker, &LIVENESS_TIGHT, event, says).fix(fix)
+            let tight = draft(case, &maker, &LIVENESS_TIGHT, event, says).fix(fix);
+            match how(&event.message) {
+                How::Timeout => tight,
+                _ => tight.likely("its log up to the moment at which it was killed"),
+            }
         }
     };
     engine.root(finding)
@@ -260,16 +283,13 @@ fn readiness<'a>(engine: &mut Engine<'a>, case: &Case<'a>, probe: &'a Probe, eve
         return engine.root(draft(case, &maker, &READINESS_PATH, event, says).fix(fix));
     }
     // The program is there and says no, or does not answer: what it depends on may be why.
-    let log = engine.log(LogOf {
-        namespace: case.pod.metadata.namespace.clone(),
-        pod: case.pod.metadata.name.clone(),
-        container: name.clone(),
-        previous: false,
-    });
+    let log = logs::of(engine, case, false);
     if let Some(log) = log {
-        let roots = soft::by_log(engine, case, log);
-        if !roots.is_empty() {
-            return roots;
+        for look in [soft::by_log, access::rotated, access::denied] {
+            let roots = look(engine, case, log);
+            if !roots.is_empty() {
+                return roots;
+            }
         }
     }
     let roots = soft::by_settings(engine, case);

@@ -131,7 +131,7 @@ fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Optio
     let here = case.pod.metadata.namespace.as_str();
     for host in hosts(text) {
         if let Some(service) = by_address(engine, host) {
-            let roots = reached(engine, service);
+            let roots = reached(engine, case, service);
             if !roots.is_empty() {
                 return roots;
             }
@@ -140,7 +140,7 @@ fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Optio
         let namespace = name.namespace.unwrap_or(here);
         match engine.snap.services.find(namespace, name.service) {
             Lookup::Found(service) => {
-                let roots = reached(engine, service);
+                let roots = reached(engine, case, service);
                 if !roots.is_empty() {
                     return roots;
                 }
@@ -178,9 +178,31 @@ fn by_address<'a>(engine: &Engine<'a>, host: &str) -> Option<&'a Service> {
     is_address.then(|| snap.services.items.iter().find(|s| s.spec.cluster_ip == host)).flatten()
 }
 
-/// The roots of a Service, unless that is what is being explained: a circle explains nothing.
-fn reached<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
-    if engine.is_being_explained(&Object::of("service", &service.metadata)) {
+/// What explains trouble of which nothing is said: a Service that the settings name, that is there and that is broken.
+pub fn by_broken<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
+    let here = case.pod.metadata.namespace.as_str();
+    let container = case.container;
+    for host in told(container).flat_map(hosts) {
+        let Some(name) = named(host) else { continue };
+        if let Lookup::Found(service) =
+            engine.snap.services.find(name.namespace.unwrap_or(here), name.service)
+        {
+            let roots = reached(engine, case, service);
+            if !roots.is_empty() {
+                return roots;
+            }
+        }
+    }
+    Roots::new()
+}
+
+/// The roots of a Service, unless that is what is being explained or leads to this very pod: a circle explains nothing.
+fn reached<'a>(engine: &mut Engine<'a>, case: &Case<'a>, service: &'a Service) -> Roots {
+    let labels = &case.pod.metadata.labels;
+    let is_own = service.metadata.namespace == case.pod.metadata.namespace
+        && !service.spec.selector.is_empty()
+        && service.spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+    if is_own || engine.is_being_explained(&Object::of("service", &service.metadata)) {
         return Roots::new();
     }
     walk::service(engine, service)

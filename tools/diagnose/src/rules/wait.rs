@@ -1,9 +1,8 @@
 //! Init containers that wait for something that does not come.
 
-use super::{Case, soft};
+use super::{Case, logs, soft};
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
-use crate::snapshot::LogOf;
 use crate::walk::PATIENCE;
 
 /// The causes of this family.
@@ -30,12 +29,7 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         return Roots::new();
     }
     let name = &case.container.name;
-    let log = engine.log(LogOf {
-        namespace: case.pod.metadata.namespace.clone(),
-        pod: case.pod.metadata.name.clone(),
-        container: name.clone(),
-        previous: false,
-    });
+    let log = logs::of(engine, case, false);
     if let Some(log) = log {
         let roots = soft::by_log(engine, case, log);
         if !roots.is_empty() {
