@@ -5,6 +5,7 @@
 mod apply;
 mod approval;
 mod checks;
+mod diagnose;
 mod documents;
 mod drain;
 mod faults;

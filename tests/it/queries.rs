@@ -26,7 +26,7 @@ fn said(answer: &Value) -> String {
 }
 
 /// Objects by their names, made many at a time.
-fn create_many(path: &str, objects: Vec<Value>) {
+pub fn create_many(path: &str, objects: Vec<Value>) {
     use futures::StreamExt;
     let admin = cluster().admin().unwrap();
     let client = admin.client().unwrap();

@@ -1,6 +1,7 @@
 //! Each file of `evals/reproductions` breaks something on a real cluster; the diagnosis must name that cause on that
 //! object, and nothing else, from what Kubernetes itself wrote. Then it is healed, and nothing must be found.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -25,8 +26,8 @@ struct Reproduction {
     #[serde(default)]
     down: Vec<String>,
     /// Whether pods must really run.
-    #[serde(default)]
-    kubelet: bool,
+    #[serde(default, rename = "kubelet")]
+    _kubelet: bool,
     /// kubectl commands; `[apply]` applies the other documents. That alone by default.
     #[serde(default = "only_apply")]
     steps: Vec<Vec<String>>,

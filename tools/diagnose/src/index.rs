@@ -250,6 +250,18 @@ impl<'a> Index<'a> {
         self.selected(&service.metadata.namespace, &selector)
     }
 
+    /// What makes the pods that a Service selects, also where there are none right now.
+    pub fn makers(&self, service: &Service) -> Vec<&Workload<'a>> {
+        let Service { metadata, spec, .. } = service;
+        if spec.selector.is_empty() {
+            return Vec::new();
+        }
+        let fits = |labels: &Labels| spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+        let here =
+            self.workloads.iter().filter(|w| w.meta.namespace == metadata.namespace && w.kind != "job");
+        here.filter(|w| fits(&w.template.metadata.labels)).collect()
+    }
+
     /// The pods on a node.
     pub fn on_node(&self, node: &str) -> &[&'a Pod] {
         self.pods_on_node.get(node).map_or(&[], Vec::as_slice)

@@ -322,6 +322,7 @@ kinds! {
     api_services: ApiService = "APIService", "/apis/apiregistration.k8s.io/v1", "apiservices", false, Whole, Always;
     crds: Crd = "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", false, Metadata, Always;
     leases: Lease = "Lease", "/apis/coordination.k8s.io/v1", "leases", true, Whole, Always;
+    signing_requests: SigningRequest = "CertificateSigningRequest", "/apis/certificates.k8s.io/v1", "certificatesigningrequests", false, Whole, Asked;
     role_bindings: Binding = "RoleBinding", "/apis/rbac.authorization.k8s.io/v1", "rolebindings", true, Whole, Asked;
     cluster_role_bindings: Binding = "ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", false, Whole, Asked;
     roles: Bare = "Role", "/apis/rbac.authorization.k8s.io/v1", "roles", true, Metadata, Asked;
@@ -342,7 +343,7 @@ macro_rules! has_meta {
 has_meta! {
     Pod Node Namespace Service Claim PersistentVolume Keyed ServiceAccount Quota LimitRange Event Deployment StatefulSet
     DaemonSet ReplicaSet Job CronJob Autoscaler Budget EndpointSlice Ingress IngressClass NetworkPolicy StorageClass Bare
-    CsiNode RuntimeClass WebhookConfig AdmissionPolicy ApiService Crd Lease Binding Custom
+    CsiNode RuntimeClass WebhookConfig AdmissionPolicy ApiService Crd Lease Binding Custom SigningRequest
 }
 
 impl Snapshot {

@@ -201,6 +201,10 @@ pub(crate) fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) 
             if is_history || is_job && !gave_up && one.status.phase == "Running" {
                 continue;
             }
+            // Nor is one that does not end.
+            if one.metadata.deletion_timestamp.is_set() && !is_short {
+                continue;
+            }
             roots.extend(pod(engine, one));
         }
         for rule in rules::WORKLOAD {
@@ -256,9 +260,21 @@ pub(crate) fn service<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Root
     engine.explain(&Object::of("service", service.meta()), |engine| rules::services::explain(engine, service))
 }
 
-/// What explains that a node is not well; empty when nothing does.
+/// What explains that an API that another program serves is not available; empty when it is.
+pub(crate) fn api_service<'a>(engine: &mut Engine<'a>, service: &'a ApiService) -> Roots {
+    engine.explain(&Object::of("apiservice", service.meta()), |engine| rules::api::explain(engine, service))
+}
+
+/// What explains that a claim has no volume; empty when it has one, or waits for a pod as it should.
+pub(crate) fn claim<'a>(engine: &mut Engine<'a>, claim: &'a Claim) -> Roots {
+    let object = Object::of("persistentvolumeclaim", claim.meta());
+    engine.explain(&object, |engine| rules::storage::explain(engine, claim))
+}
+
+/// What explains that a node cannot run pods; empty when it can.
 pub(crate) fn node<'a>(engine: &mut Engine<'a>, node: &'a Node) -> Roots {
     engine.explain(&Object::of("node", node.meta()), |engine| {
-        rules::NODE.iter().flat_map(|rule| rule(engine, node)).collect()
+        let explained = rules::NODE.iter().map(|rule| rule(engine, node)).find(|roots| !roots.is_empty());
+        explained.unwrap_or_default()
     })
 }

@@ -31,6 +31,8 @@ skinny! {
         internal_traffic_policy: String,
         external_traffic_policy: String,
         load_balancer_class: String,
+        #[serde(rename = "externalIPs")]
+        external_ips: Vec<String>,
     }
     /// One of its ports.
     pub struct ServicePort {

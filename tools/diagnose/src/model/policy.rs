@@ -52,6 +52,7 @@ skinny! {
         namespace_selector: Option<Selector>,
         object_selector: Option<Selector>,
         timeout_seconds: Option<i64>,
+        match_conditions: Vec<super::Named>,
     }
     /// Whom it asks.
     pub struct WebhookClient {
@@ -137,6 +138,17 @@ skinny! {
         metadata: Meta,
         role_ref: Target,
         subjects: Vec<Target>,
+    }
+    /// A CertificateSigningRequest, without the request itself.
+    pub struct SigningRequest {
+        metadata: Meta,
+        spec: SigningSpec,
+        status: Conditions,
+    }
+    /// Who asks whom.
+    pub struct SigningSpec {
+        signer_name: String,
+        username: String,
     }
     /// A ServiceAccount.
     pub struct ServiceAccount {

@@ -127,6 +127,11 @@ skinny! {
         suspend: bool,
         concurrency_policy: String,
         starting_deadline_seconds: Option<i64>,
+        job_template: JobTemplate,
+    }
+    /// What it runs.
+    pub struct JobTemplate {
+        spec: JobSpec,
     }
     /// When it ran.
     pub struct CronJobStatus {

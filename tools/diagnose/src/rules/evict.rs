@@ -1,4 +1,4 @@
-//! Pods that their node threw out.
+//! Pods that their node threw out for what they did. That the node itself ran short is told of the node.
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
@@ -6,16 +6,13 @@ use crate::index::Workload;
 use crate::model::Pod;
 
 /// The causes of this family.
-pub const CAUSES: &[Cause] = &[OWN_LIMIT, NODE_PRESSURE];
+pub const CAUSES: &[Cause] = &[OWN_LIMIT];
 
 const OWN_LIMIT: Cause = Cause::fault(
     "ephemeral-limit-evict",
     3,
     "Pods are evicted because they fill more of the node's disk, or of an emptyDir, than they may.",
 );
-const NODE_PRESSURE: Cause =
-    Cause::fault("node-pressure-evict", 2, "Pods are evicted because their node runs out of something.");
-
 /// A pod that was evicted.
 pub fn pod<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
     if pod.status.phase != "Failed" || pod.status.reason != "Evicted" {
@@ -24,20 +21,6 @@ pub fn pod<'a>(engine: &mut Engine<'a>, pod: &'a Pod) -> Roots {
     let said = pod.status.message.trim();
     let maker = engine.index.maker(pod);
     let seen = |f: Finding| f.seen(Object::pod(pod), "status.reason Evicted", said.to_owned()).observed();
-    if let Some(what) = said.strip_prefix("The node was low on resource: ") {
-        let resource = what.split(['.', ' ']).next().unwrap_or("a resource").to_owned();
-        let node = &pod.spec.node_name;
-        let finding = Finding::new(
-            &NODE_PRESSURE,
-            Object::new("node", "", node),
-            format!("ran low on {resource} and evicted pods"),
-        )
-        .which(resource.clone())
-        .fix(Fix::advice(format!(
-            "find what uses {resource} on node {node}: kai \"usage of pods on node {node}\""
-        )));
-        return engine.root(seen(finding));
-    }
     if said.contains("exceed") {
         let volume = said.split("EmptyDir volume \"").nth(1).and_then(|r| r.split('"').next());
         let says = match volume {

@@ -12,7 +12,7 @@ mod topology;
 mod volumes;
 mod weigh;
 
-pub use odd::{bogus_node, priority_class};
+pub use odd::bogus_node;
 pub use rejected::rejected;
 
 use crate::engine::{Engine, Roots};
@@ -45,7 +45,6 @@ pub const CAUSES: &[Cause] = &[
     odd::DOWN,
     odd::GATED,
     odd::BOGUS_NODE,
-    odd::PRIORITY_CLASS,
     odd::CLAIM,
     rejected::REJECTED,
 ];

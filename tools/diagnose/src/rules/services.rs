@@ -1,49 +1,76 @@
-//! Services that have nobody to send traffic to.
+//! Services that have nobody to send traffic to, send it to the wrong port, or cannot be reached.
 
-use serde_json::json;
+pub mod ports;
+pub mod reach;
+
+use serde_json::{Value, json};
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::index::Workload;
-use crate::model::{Labels, Port, Service};
+use crate::model::{Labels, Service};
 use crate::walk;
 
 /// The causes of this family.
-pub const CAUSES: &[Cause] = &[SELECTOR_MISMATCH, NAMED_PORT_MISSING];
+pub const CAUSES: &[Cause] = &[
+    SELECTOR_MISMATCH,
+    ports::NAMED_PORT_MISSING,
+    ports::PORT_NOT_LISTENING,
+    ports::PROTOCOL_MISMATCH,
+    ports::MIXED_PODS,
+    reach::EXTERNAL_NAME_DANGLING,
+    reach::MANUAL_ENDPOINT_STALE,
+    reach::LOAD_BALANCER_PENDING,
+    reach::LOCAL_POLICY_HOLE,
+];
 
 const SELECTOR_MISMATCH: Cause =
     Cause::fault("svc-selector-mismatch", 2, "A Service selects no pod, because its selector fits none.");
-const NAMED_PORT_MISSING: Cause = Cause::fault(
-    "svc-named-port-missing",
-    2,
-    "A Service sends to a port by a name that no container of its pods declares.",
-);
+/// Labels that controllers give to pods, which no template has.
+const GIVEN_LABELS: &[&str] = &[
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "controller-revision-hash",
+    "pod-template-hash",
+    "rollouts-pod-template-hash",
+    "batch.kubernetes.io/job-name",
+    "job-name",
+];
 
 /// Looks through all Services.
 pub fn scan(engine: &mut Engine<'_>) {
+    let addresses = reach::PodAddresses::new(engine);
     for service in &engine.snap.services.items {
         let roots = walk::service(engine, service);
+        let is_empty = is_checked(service) && !serves(engine, service);
+        let says = if is_empty { "no endpoints" } else { "does not answer as it should" };
         let object = Object::of("service", &service.metadata);
         let through = engine.index.behind(service).first().map(|p| engine.index.maker(p));
-        engine.suffers(object, "no endpoints", through, &roots);
+        engine.suffers(object.clone(), says, through.filter(|_| is_empty), &roots);
+        if roots.is_empty() {
+            let roots = reach::explain(engine, service, addresses.as_ref());
+            engine.suffers(object, "does not answer as it should", None, &roots);
+        }
     }
 }
 
-/// What explains that a Service has no endpoint that serves; empty when it has one, or when it is meant to have none.
+/// What explains that a Service has no endpoint that serves, or none at one of its ports, or leads nowhere; empty when
+/// it is well, or when it is meant to have none.
 pub fn explain<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let snap = engine.snap;
-    let namespace = &service.metadata.namespace;
-    let is_ours = !service.spec.selector.is_empty()
-        && service.spec.kind != "ExternalName"
-        && !service.spec.publish_not_ready_addresses;
-    if !is_ours
-        || !snap.pods.sees(namespace)
-        || !snap.endpoint_slices.sees(namespace)
-        || serves(engine, service)
-    {
+    let meta = &service.metadata;
+    if service.spec.kind == "ExternalName" {
+        return reach::external_name(engine, service);
+    }
+    let is_ours = is_checked(service) && !service.spec.publish_not_ready_addresses;
+    if !is_ours || !snap.pods.sees(&meta.namespace) || !snap.endpoint_slices.sees(&meta.namespace) {
         return Roots::new();
     }
     let pods = engine.index.behind(service);
+    if serves(engine, service) {
+        let roots = ports::named(engine, service, &pods);
+        return if roots.is_empty() { ports::doubtful(engine, service) } else { roots };
+    }
     if pods.is_empty() {
         return nobody(engine, service);
     }
@@ -55,13 +82,20 @@ pub fn explain<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
         }
     }
     if roots.is_empty() && pods.iter().any(|p| p.is_ready()) {
-        roots.extend(named_ports(engine, service, &pods));
+        roots.extend(ports::named(engine, service, &pods));
     }
     roots
 }
 
+/// Whether Kubernetes itself finds the endpoints of a Service, and has had the time to.
+fn is_checked(service: &Service) -> bool {
+    !service.spec.selector.is_empty()
+        && service.spec.kind != "ExternalName"
+        && !service.metadata.deletion_timestamp.is_set()
+}
+
 /// Whether some endpoint is ready and has a port.
-fn serves(engine: &Engine<'_>, service: &Service) -> bool {
+pub fn serves(engine: &Engine<'_>, service: &Service) -> bool {
     engine.index.slices(service).iter().any(|slice| {
         let has_port = service.spec.ports.is_empty() || !slice.ports.is_empty();
         has_port && slice.endpoints.iter().any(|e| e.conditions.ready != Some(false))
@@ -71,12 +105,36 @@ fn serves(engine: &Engine<'_>, service: &Service) -> bool {
 /// No pod has the labels that the Service selects.
 fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let namespace = &service.metadata.namespace;
-    let index = engine.index;
+    let (index, snap) = (engine.index, engine.snap);
+    let young = !service.metadata.creation_timestamp.older_than(walk::PATIENCE, snap.now);
+    let sees_makers = snap.deployments.sees(namespace)
+        && snap.stateful_sets.sees(namespace)
+        && snap.daemon_sets.sees(namespace);
+    if young || !sees_makers {
+        return Roots::new();
+    }
     let here = || index.workloads.iter().filter(|w| w.meta.namespace == *namespace && w.kind != "job");
-    let fits = |labels: &Labels| service.spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+    let asked = || service.spec.selector.iter().filter(|(k, _)| !GIVEN_LABELS.contains(k));
+    let fits = |labels: &Labels| asked().all(|(k, v)| labels.get(k) == Some(v));
     if let Some(workload) = here().find(|w| fits(&w.template.metadata.labels)) {
         // Scaled to zero is what somebody wants; anything else that keeps the pods away explains this too.
         return if workload.desired == 0 { Roots::new() } else { walk::workload(engine, workload) };
+    }
+    // Its pods come and go: those of a Job, and those that a controller gives a role to.
+    let is_of_job = index
+        .workloads
+        .iter()
+        .any(|w| w.meta.namespace == *namespace && w.kind == "job" && fits(&w.template.metadata.labels));
+    let is_of_cron_job =
+        snap.cron_jobs.of(namespace).iter().any(|c| fits(&c.spec.job_template.spec.template.metadata.labels));
+    let has_role = here().any(|w| {
+        let labels = &w.template.metadata.labels;
+        let given =
+            |k: &str| labels.get(k).is_none() && w.pods.iter().any(|p| p.metadata.labels.get(k).is_some());
+        service.spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v) || given(k))
+    });
+    if asked().next().is_none() || is_of_job || is_of_cron_job || has_role {
+        return Roots::new();
     }
     let selector: Vec<String> = service.spec.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let selector = selector.join(",");
@@ -85,6 +143,10 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
         .filter_map(|w| closeness(service, w).map(|c| (c, w)))
         .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.meta.name.cmp(&a.1.meta.name)))
         .map(|(_, w)| w);
+    // An operator made it for pods that it also makes.
+    if nearest.is_none() && service.metadata.controller().is_some() {
+        return Roots::new();
+    }
     let finding = Finding::new(
         &SELECTOR_MISMATCH,
         object.clone(),
@@ -135,52 +197,17 @@ fn closeness(service: &Service, workload: &Workload<'_>) -> Option<usize> {
 /// The selector of the workload's own pods, as a change of the Service.
 fn reselect(service: &Service, workload: &Workload<'_>) -> Fix {
     let name = &service.metadata.name;
-    let selector: serde_json::Map<String, serde_json::Value> =
+    let selector: serde_json::Map<String, Value> =
         workload.selector.match_labels.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
     let manifest = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": name, "namespace": service.metadata.namespace},
         "spec": {"selector": selector},
     });
-    Fix::call(
-        format!("let service/{name} select the pods of {}", workload.object()),
-        "apply",
-        json!({"manifest": manifest.to_string(), "take_over": true}),
-    )
+    apply(format!("let service/{name} select the pods of {}", workload.object()), &manifest)
 }
 
-/// The pods are ready, but a named target port is none of theirs.
-fn named_ports<'a>(engine: &mut Engine<'a>, service: &'a Service, pods: &[&'a crate::model::Pod]) -> Roots {
-    let mut roots = Roots::new();
-    for port in &service.spec.ports {
-        let Some(Port::Name(wanted)) = &port.target_port else { continue };
-        let declared: Vec<(&str, i64)> = pods
-            .iter()
-            .flat_map(|p| &p.spec.containers)
-            .flat_map(|c| &c.ports)
-            .map(|p| (p.name.as_str(), p.container_port))
-            .collect();
-        if declared.iter().any(|(name, _)| name == wanted) {
-            continue;
-        }
-        let mut names: Vec<String> = declared
-            .iter()
-            .map(|(n, p)| if n.is_empty() { p.to_string() } else { format!("{n} ({p})") })
-            .collect();
-        names.sort();
-        names.dedup();
-        let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let object = Object::of("service", &service.metadata);
-        let says = format!(
-            "sends to the port named {wanted}, which no container of its pods declares; they declare {has}"
-        );
-        let finding = Finding::new(&NAMED_PORT_MISSING, object.clone(), says)
-            .which(wanted.clone())
-            .seen(object, format!("spec.ports[{}].targetPort", port.port), wanted.clone())
-            .fix(Fix::advice(format!(
-                "name a port of its pods {wanted}, or send to one that they declare: {has}"
-            )));
-        roots.push(engine.found(finding));
-    }
-    roots
+/// A change of a few fields of one object, as a part of its manifest.
+pub fn apply(says: impl Into<String>, manifest: &Value) -> Fix {
+    Fix::call(says, "apply", json!({"manifest": manifest.to_string(), "take_over": true}))
 }

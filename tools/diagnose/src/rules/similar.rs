@@ -6,7 +6,11 @@ pub fn nearest<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Op
     let score = |name: &str| {
         let low = name.to_lowercase();
         let contained = low.len() >= 3 && (wanted_low.contains(&low) || low.contains(&wanted_low));
-        strsim::jaro_winkler(&wanted_low, &low).max(if contained { 0.9 } else { 0.0 })
+        // Two letters that changed places: short names of that kind look less alike than they are.
+        let swapped =
+            low.len() == wanted_low.len() && low.len() >= 3 && strsim::osa_distance(&wanted_low, &low) == 1;
+        let swapped = swapped && strsim::levenshtein(&wanted_low, &low) == 2;
+        strsim::jaro_winkler(&wanted_low, &low).max(if contained || swapped { 0.9 } else { 0.0 })
     };
     names
         .into_iter()

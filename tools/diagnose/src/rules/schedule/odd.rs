@@ -18,8 +18,6 @@ pub(super) const GATED: Cause =
     Cause::fault("scheduling-gated", 3, "A pod has a scheduling gate that nobody takes away.");
 pub(super) const BOGUS_NODE: Cause =
     Cause::fault("nodename-bogus", 3, "A pod template names a node that does not exist.");
-pub(super) const PRIORITY_CLASS: Cause =
-    Cause::fault("priorityclass-missing", 2, "A pod template names a PriorityClass that does not exist.");
 pub(super) const CLAIM: Cause = Cause::fault(
     "resource-claim-unallocated",
     3,
@@ -166,45 +164,6 @@ pub fn bogus_node<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Ro
         .seen(object.clone(), "spec.template.spec.nodeName", name.clone())
         .since(workload.meta.written.at);
     let finding = fix_name(finding, &object, "nodeName", near, "let the scheduler choose the node");
-    engine.root(finding)
-}
-
-/// A template that names a PriorityClass that is not there: no pod is admitted.
-pub fn priority_class<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
-    let name = &workload.template.spec.priority_class_name;
-    if name.is_empty()
-        || workload.ready >= workload.desired
-        || !engine.snap.priority_classes.find("", name).is_absent()
-    {
-        return Roots::new();
-    }
-    // The class may have gone after the pods came: then it is what keeps new ones from coming.
-    let missing = usize::try_from(workload.desired).unwrap_or(0);
-    if workload.pods.iter().filter(|p| !p.is_finished()).count() >= missing {
-        return Roots::new();
-    }
-    let classes = engine.snap.priority_classes.items.iter().map(|c| c.metadata.name.as_str());
-    let near = nearest(name, classes.filter(|c| !c.starts_with("system-")));
-    let hint = near.map(|n| format!("; there is {n}")).unwrap_or_default();
-    let object = workload.object();
-    let says =
-        format!("names priority class {name}, which does not exist, so that no pod of it is made{hint}");
-    let mut finding = Finding::new(&PRIORITY_CLASS, object.clone(), says).which(name.clone()).seen(
-        object.clone(),
-        "spec.template.spec.priorityClassName",
-        name.clone(),
-    );
-    let metas = engine.index.revisions(workload.meta).iter().map(|s| &s.metadata).chain([workload.meta]);
-    let event = metas
-        .filter_map(|m| engine.index.event(m, "FailedCreate"))
-        .find(|e| e.message.contains("PriorityClass"));
-    if let Some(event) = event {
-        let by =
-            Object::new(&event.involved_object.kind, &workload.meta.namespace, &event.involved_object.name);
-        finding = finding.seen(by, "event FailedCreate", &*event.message).since(event.first());
-    }
-    let finding =
-        fix_name(finding, &object, "priorityClassName", near, &format!("create priority class {name}"));
     engine.root(finding)
 }
 
