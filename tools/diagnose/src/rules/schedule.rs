@@ -140,7 +140,7 @@ fn unschedulable<'a>(engine: &mut Engine<'a>, pod: &'a Pod, shape: &Object) -> R
         return Roots::new();
     }
     let cluster = Cluster::of(engine);
-    let asker = Asker::new(engine, &cluster, pod);
+    let asker = Asker::new(engine, pod);
     let maker = engine.index.maker(pod);
     let verdict = weigh::verdict(engine, &cluster, &asker);
     let (fails, others) = match verdict {

@@ -42,7 +42,7 @@ pub struct Cluster<'a> {
     pub shunning: Vec<(&'a Pod, usize)>,
     /// What was found for lack of these resources.
     pub full: RefCell<BTreeMap<Vec<String>, Key>>,
-    /// What the filters came to for pods to which it makes no difference which other pods there are.
+    /// What the filters came to, by all that a pod asks for.
     pub verdicts: RefCell<BTreeMap<String, Verdict>>,
 }
 

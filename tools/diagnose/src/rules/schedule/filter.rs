@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::model::{Labels, Node, NodeTerms, Pod, Requirement, Taint, Toleration};
-use crate::rules::schedule::cluster::{Amounts, Cluster, Room, host_ports, requests};
+use crate::rules::schedule::cluster::{Amounts, Room, host_ports, requests};
 use crate::rules::schedule::topology::Topology;
 use crate::rules::schedule::volumes::Volumes;
 
@@ -107,23 +107,17 @@ pub fn is_condition(key: &str) -> bool {
 pub struct Asker<'p> {
     pub pod: &'p Pod,
     pub asks: Amounts<'p>,
-    pub topology: Topology,
     pub volumes: Volumes<'p>,
 }
 
 impl<'p> Asker<'p> {
     /// Works out what it needs.
-    pub fn new(engine: &Engine<'p>, cluster: &Cluster<'p>, pod: &'p Pod) -> Self {
-        Self {
-            pod,
-            asks: requests(&pod.spec),
-            topology: Topology::new(engine, cluster, pod),
-            volumes: Volumes::new(engine, pod),
-        }
+    pub fn new(engine: &Engine<'p>, pod: &'p Pod) -> Self {
+        Self { pod, asks: requests(&pod.spec), volumes: Volumes::new(engine, pod) }
     }
 
     /// All that keep it from a node, in order; empty when it fits.
-    pub fn fails(&self, engine: &Engine<'p>, room: &Room<'p>) -> Vec<Fail> {
+    pub fn fails(&self, engine: &Engine<'p>, topology: &Topology, room: &Room<'p>) -> Vec<Fail> {
         let mut all = Vec::new();
         let spec = &self.pod.spec;
         let node = room.node;
@@ -187,7 +181,7 @@ impl<'p> Asker<'p> {
             all.push(Fail::PodCap);
         }
         self.volumes.fails(engine, room, &mut all);
-        self.topology.fails(node, &mut all);
+        topology.fails(node, &mut all);
         all.sort();
         all
     }

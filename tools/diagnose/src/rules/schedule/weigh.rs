@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::Engine;
 use crate::rules::schedule::cluster::{Cluster, host_ports};
 use crate::rules::schedule::filter::{Asker, Fail, named_nodes};
+use crate::rules::schedule::topology::Topology;
 use crate::rules::schedule::volumes::claims;
 
 /// What the filters come to.
@@ -19,15 +20,19 @@ pub enum Verdict {
 /// Asks all nodes, once for all pods that ask for the same.
 pub fn verdict<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, asker: &Asker<'a>) -> Verdict {
     let spec = &asker.pod.spec;
-    let is_plain = spec.affinity.is_none()
-        && spec.topology_spread_constraints.is_empty()
-        && claims(asker.pod).next().is_none()
-        && cluster.shunning.is_empty();
-    if !is_plain {
+    // Claims are a pod's own.
+    if claims(asker.pod).next().is_some() {
         return ask(engine, cluster, asker);
     }
     let ports: Vec<_> = host_ports(spec).collect();
-    let asks = format!("{:?} {:?} {:?} {ports:?}", asker.asks, spec.node_selector, spec.tolerations);
+    let mut asks = format!("{:?} {:?} {:?} {ports:?}", asker.asks, spec.node_selector, spec.tolerations);
+    // Which other pods there are makes a difference only to these.
+    if spec.affinity.is_some() || !spec.topology_spread_constraints.is_empty() || !cluster.shunning.is_empty()
+    {
+        let meta = &asker.pod.metadata;
+        let spread = &spec.topology_spread_constraints;
+        asks += &format!(" {} {:?} {:?} {spread:?}", meta.namespace, meta.labels, spec.affinity);
+    }
     if let Some(known) = cluster.verdicts.borrow().get(&asks) {
         return known.clone();
     }
@@ -38,6 +43,7 @@ pub fn verdict<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, asker: &Asker<'a>
 
 /// Asks all nodes.
 fn ask<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, asker: &Asker<'a>) -> Verdict {
+    let topology = Topology::new(engine, cluster, asker.pod);
     let mut candidates: Vec<usize> = match named_nodes(asker.pod) {
         Some(names) => names.iter().filter_map(|n| cluster.at.get(n).copied()).collect(),
         None => Vec::new(),
@@ -48,7 +54,7 @@ fn ask<'a>(engine: &Engine<'a>, cluster: &Cluster<'a>, asker: &Asker<'a>) -> Ver
     let mut all: Vec<(u32, Vec<Fail>, usize)> = Vec::with_capacity(candidates.len());
     for at in candidates {
         let Some(room) = cluster.rooms.get(at) else { continue };
-        let fails = asker.fails(engine, room);
+        let fails = asker.fails(engine, &topology, room);
         if fails.is_empty() {
             return Verdict::Fits;
         }
