@@ -16,3 +16,7 @@ eval "$("$evals" cluster env --name bench)"
 "$("$evals" cluster build kubectl)" apply -f evals/sample/todo.yaml >/dev/null
 sleep 5
 "$evals" bench --kai "$kai" --kubeconfig "$KUBECONFIG"
+"$evals" cluster down --name bench >/dev/null
+"$evals" cluster up --name bench --nodes 500
+eval "$("$evals" cluster env --name bench)"
+"$evals" bench-diagnose --kai "$kai" --kubeconfig "$KUBECONFIG"

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use kai_tools::ToolError;
 use kai_tools::diagnose::{self as diagnosis, Asked, Collected, Finding, Show};
+use kai_tools::report::{Block, Report, Table};
 use serde_json::json;
 
 use crate::call;
@@ -32,6 +33,9 @@ pub struct DiagnoseOptions {
     /// Look at a dump instead of a cluster: a file or folder of kubectl, a must-gather, or --save.
     #[arg(long, value_name = "PATH")]
     pub from: Option<PathBuf>,
+    /// List the causes that kai knows; with -o markdown as documentation.
+    #[arg(long, conflicts_with_all = ["from", "fix", "about"])]
+    pub list: bool,
     /// Write what was looked at to a file, without secrets, for --from.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub save: Option<PathBuf>,
@@ -46,6 +50,9 @@ pub async fn run(
     terminal: &mut Terminal,
     options: &DiagnoseOptions,
 ) -> Result<ExitStatus, Failure> {
+    if options.list {
+        return Ok(list(settings, terminal));
+    }
     let show = Show { risks: options.risks, lint: options.lint };
     let typed = settings.origins.iter().any(|[name, _, source]| name == "namespace" && source == "flag");
     let namespace = settings.connect.namespace.as_deref().filter(|_| typed);
@@ -75,6 +82,35 @@ pub async fn run(
         report.say.push(format!("Preview a fix with: {}", again(&asked, show)));
     }
     Ok(call::print(settings, terminal, &[Done::Report(Box::new(report))]))
+}
+
+/// The catalogue of causes.
+fn list(settings: &Settings, terminal: &Terminal) -> ExitStatus {
+    let causes: Vec<_> = diagnosis::causes().collect();
+    let class = |c: diagnosis::Class| format!("{c:?}").to_lowercase();
+    match settings.output {
+        Output::Text => {
+            let mut table = Table::new("", &["CAUSE", "CLASS", "SEVERITY", "WHAT IT IS"]);
+            for c in &causes {
+                table.push([c.id, &class(c.class), &c.severity.to_string(), c.about]);
+            }
+            let report = Report { blocks: vec![Block::Table(table)], ..Report::default() };
+            terminal.answer(&terminal.render(&report));
+        }
+        Output::Markdown => {
+            let rows = causes
+                .iter()
+                .map(|c| format!("| `{}` | {} | {} | {} |", c.id, class(c.class), c.severity, c.about));
+            terminal.answer(&rows.collect::<Vec<_>>().join("\n"));
+        }
+        other => {
+            let all = causes.iter().map(
+                |c| json!({"cause": c.id, "class": class(c.class), "severity": c.severity, "about": c.about}),
+            );
+            terminal.structured(other, &all.collect());
+        }
+    }
+    ExitStatus::Done
 }
 
 fn is_mendable(finding: &Finding) -> bool {

@@ -5,6 +5,7 @@
 //! drives the binary, as its users do.
 
 pub mod bench;
+pub mod bench_diagnose;
 pub mod canary;
 pub mod cluster;
 mod loopback;

@@ -38,6 +38,16 @@ enum Command {
         #[arg(long)]
         kubeconfig: std::path::PathBuf,
     },
+    /// Fill a cluster with 10,000 pods before 1,000 Services, break some, and print what a diagnosis costs beside the
+    /// lists that it needs.
+    BenchDiagnose {
+        /// The kai to measure.
+        #[arg(long)]
+        kai: std::path::PathBuf,
+        /// A cluster of 500 nodes.
+        #[arg(long)]
+        kubeconfig: std::path::PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -123,6 +133,23 @@ async fn run(command: Command) -> anyhow::Result<()> {
             ));
             terminal::answer(&format!(
                 "a preview: {requests} requests, {trips:.1} round trips one after the other"
+            ));
+            Ok(())
+        }
+        Command::BenchDiagnose { kai, kubeconfig } => {
+            terminal::note("filling the cluster: a few minutes");
+            kai_evals::bench_diagnose::fill(&kubeconfig).await?;
+            let m = kai_evals::bench_diagnose::measure(&kai, &kubeconfig).await?;
+            let floor = m.floor.as_secs_f64();
+            terminal::answer(&format!(
+                "a diagnosis of {} running pods: {:.2} s, {:.0} MB peak, {} requests, {} faults found\nits lists alone: {floor:.2} s, {:.0} MB of JSON; ratio {:.2}",
+                m.pods,
+                m.kai.seconds,
+                m.kai.peak_kib as f64 / 1024.0,
+                m.requests,
+                m.faults,
+                m.floor_bytes as f64 / 1e6,
+                m.kai.seconds / floor,
             ));
             Ok(())
         }

@@ -161,12 +161,22 @@ fn each_reproduction_is_named_by_its_cause_and_healed_is_clean() {
             scope.spawn(|| {
                 loop {
                     let Some(file) = queue.lock().unwrap().next() else { return };
-                    match show(&file) {
-                        Ok(took) => {
-                            println!("{} in {:.1} s", file.file_stem().unwrap().display(), took.as_secs_f64())
+                    let id = file.file_stem().unwrap().display().to_string();
+                    // One that breaks off is told beside the others.
+                    let shown = std::panic::catch_unwind(|| show(&file));
+                    let told = match shown {
+                        Ok(Ok(took)) => format!("{id} in {:.1} s", took.as_secs_f64()),
+                        Ok(Err(why)) => {
+                            failures.lock().unwrap().push(why);
+                            format!("{id} failed")
                         }
-                        Err(why) => failures.lock().unwrap().push(why),
-                    }
+                        Err(_) => {
+                            failures.lock().unwrap().push(format!("{id} broke off"));
+                            format!("{id} broke off")
+                        }
+                    };
+                    // Not by the macro, whose words the harness keeps to the end.
+                    let _ = writeln!(std::io::stderr(), "  {told}");
                 }
             });
         }

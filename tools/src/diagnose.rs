@@ -11,6 +11,7 @@ mod why;
 pub use collect::{Collected, Cost, collect};
 pub use dump::{from_path, of_dump};
 pub use kai_diagnose::finding::Impact;
+pub use kai_diagnose::rules::causes;
 pub use kai_diagnose::{Class, Confidence, Diagnosis, Finding, Fix, Object, Scope};
 pub use save::save;
 pub use scope::{Asked, as_meant, resolve};

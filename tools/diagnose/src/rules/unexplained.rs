@@ -22,6 +22,10 @@ pub fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Root
     if !unwell.is_empty() && unwell.iter().all(|p| engine.is_waiting(&Object::pod(p))) {
         return Roots::new();
     }
+    // What is being deleted has its own way of not going.
+    if workload.meta.deletion_timestamp.is_set() {
+        return Roots::new();
+    }
     if workload.paused || workload.kind == "job" || (unwell.is_empty() && !moved.older_than(PATIENCE, now)) {
         return Roots::new();
     }
