@@ -22,6 +22,8 @@ if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(unam
     KAI_TEST_KIND=1 cargo test -p kai-evals --test kind -- --nocapture
     say "kai on kind"
     KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- rollouts:: real:: undo:: approval::zero preview:: --test-threads 3
+    say "what breaks where containers really run, and what kai says of it"
+    KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- reproductions:: --nocapture
     say "the seed systems on kind"
     KAI_TEST_PROVIDER=kind cargo test -p kai --test it -- seeds --test-threads 1
   fi

@@ -13,8 +13,10 @@ fn the_reference_of_the_tools_is_current() {
 
 #[test]
 fn the_catalogue_of_causes_is_current() {
-    let kai =
-        Command::new(env!("CARGO_BIN_EXE_kai")).args(["diagnose", "--list", "-o", "markdown"]).output().unwrap();
+    let kai = Command::new(env!("CARGO_BIN_EXE_kai"))
+        .args(["diagnose", "--list", "-o", "markdown"])
+        .output()
+        .unwrap();
     let made = String::from_utf8(kai.stdout).unwrap();
     let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnose.md")).unwrap();
     assert!(made.lines().count() >= 110, "{made}");

@@ -87,10 +87,15 @@ fn show(file: &Path) -> Result<Duration, String> {
     let wanted: Vec<String> = head.expect.iter().map(|e| e.replace("NS", &world.namespace)).collect();
     let started = Instant::now();
     run(&world, &head.steps, &path);
+    let down = |first: &Value| -> Vec<String> {
+        let name = |o: &Value| format!("{}/{}", o["kind"].as_str().unwrap(), o["name"].as_str().unwrap());
+        first["impact"].as_array().into_iter().flatten().map(|i| name(&i["object"])).collect()
+    };
     let mut seen;
     loop {
         seen = faults(&world);
-        if seen.0 == wanted || started.elapsed() > PATIENCE {
+        let is_whole = head.down.iter().all(|d| down(&seen.1).contains(d));
+        if seen.0 == wanted && is_whole || started.elapsed() > PATIENCE {
             break;
         }
         std::thread::sleep(Duration::from_millis(1500));
@@ -111,14 +116,7 @@ fn show(file: &Path) -> Result<Duration, String> {
             serde_json::to_string_pretty(&seen.1).unwrap()
         ));
     }
-    let down: Vec<String> = seen.1["impact"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|i| {
-            format!("{}/{}", i["object"]["kind"].as_str().unwrap(), i["object"]["name"].as_str().unwrap())
-        })
-        .collect();
+    let down = down(&seen.1);
     if let Some(missing) = head.down.iter().find(|d| !down.contains(d)) {
         clean();
         return Err(format!("{id}: {missing} is not in the impact {down:?}"));
