@@ -2,7 +2,7 @@
 //! rests on, and what mends it.
 
 use jiff::Timestamp;
-use kai_tools::diagnose::{Class, Confidence, Finding, Object};
+use kai_tools::diagnose::{Class, Confidence, Finding, Impact, Object};
 use kai_tools::report::length;
 use unicode_width::UnicodeWidthStr;
 
@@ -85,40 +85,43 @@ fn one(number: usize, finding: &Finding, width: usize, style: Style) -> String {
 
 /// What is down, each under what passes the trouble on to it.
 fn tree(finding: &Finding, room: usize) -> Vec<String> {
-    let shown: Vec<_> = finding.impact.iter().take(MOST_IMPACT).collect();
-    let names: usize = shown.iter().map(|i| i.object.to_string().width()).max().unwrap_or(0).min(36);
-    let mut lines = Vec::new();
+    let shown: Vec<&Impact> = finding.impact.iter().take(MOST_IMPACT).collect();
     let mut told: Vec<&Object> = Vec::new();
-    fn under<'f>(
-        parent: Option<&Object>,
-        depth: usize,
-        shown: &[&'f kai_tools::diagnose::Impact],
-        told: &mut Vec<&'f Object>,
-        names: usize,
-        lines: &mut Vec<String>,
-    ) {
-        for impact in shown {
-            let is_child = match (parent, &impact.through) {
-                (None, None) => true,
-                (None, Some(through)) => !shown.iter().any(|i| i.object == *through),
-                (Some(parent), through) => through.as_ref() == Some(parent),
-            };
-            if !is_child || told.contains(&&impact.object) {
-                continue;
-            }
-            told.push(&impact.object);
-            let lead = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(depth - 1)) };
-            let name = format!("{lead}{}", impact.object);
-            lines.push(format!("{name:<w$}  {}", impact.says, w = names + 4));
-            under(Some(&impact.object), depth + 1, shown, told, names, lines);
-        }
-    }
-    under(None, 0, &shown, &mut told, names, &mut lines);
+    let mut rows: Vec<(String, &str)> = Vec::new();
+    under(None, 0, &shown, &mut told, &mut rows);
+    let names = rows.iter().map(|(name, _)| name.width()).max().unwrap_or(0).min(48);
+    let mut lines: Vec<String> = rows
+        .into_iter()
+        .map(|(name, says)| format!("{name}{}  {says}", " ".repeat(names.saturating_sub(name.width()))))
+        .collect();
     let hidden = finding.impact.len() - told.len();
     if hidden > 0 {
         lines.push(format!("and {hidden} more"));
     }
-    lines.into_iter().map(|l| wrap(l.trim_end(), room).remove(0)).collect()
+    lines.into_iter().map(|l| wrap(&l, room).remove(0)).collect()
+}
+
+fn under<'f>(
+    parent: Option<&Object>,
+    depth: usize,
+    shown: &[&'f Impact],
+    told: &mut Vec<&'f Object>,
+    rows: &mut Vec<(String, &'f str)>,
+) {
+    for impact in shown {
+        let is_child = match (parent, &impact.through) {
+            (None, None) => true,
+            (None, Some(through)) => !shown.iter().any(|i| i.object == *through),
+            (Some(parent), through) => through.as_ref() == Some(parent),
+        };
+        if !is_child || told.contains(&&impact.object) {
+            continue;
+        }
+        told.push(&impact.object);
+        let lead = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(depth - 1)) };
+        rows.push((format!("{lead}{}", impact.object), &impact.says));
+        under(Some(&impact.object), depth + 1, shown, told, rows);
+    }
 }
 
 /// Words onto lines of at most so many columns; one that is longer stands alone. Spaces within are kept.
@@ -143,7 +146,6 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use kai_tools::diagnose::{Impact, Object};
     use serde_json::json;
 
     use super::*;

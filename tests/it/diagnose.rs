@@ -1,9 +1,11 @@
 //! `kai diagnose` as a person meets it: what it costs, what it says without rights, dumps, fixes, hostile text.
 
+use kai_evals::cluster::{Cluster, Options, Provider};
+use kai_evals::terminal::Progress;
 use serde_json::{Value, json};
 
 use crate::queries::create_many;
-use crate::support::World;
+use crate::support::{World, run};
 
 fn diagnosis(world: &World, more: &[&str]) -> Value {
     let mut arguments = vec!["diagnose", "-n", world.namespace.as_str(), "-o", "json"];
@@ -134,6 +136,23 @@ fn a_dump_is_diagnosed_as_the_cluster_and_holds_no_secret() {
         .unwrap();
     let out = world.kai(&["diagnose", "--from", yaml.to_str().unwrap()]).ends(0);
     out.says("svc-selector-mismatch").says("Not looked at").says("the dump has none of them");
+    // An object that is huge, one of an unknown kind, one that is no object: the rest is diagnosed all the same.
+    let mut odd: Value = serde_json::from_str(&text).unwrap();
+    let items = odd["items"].as_array_mut().unwrap();
+    items.push(json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "huge", "namespace": world.namespace,
+        "annotations": {"big": "x".repeat(3 << 20)}}}));
+    items.push(json!({"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "w"}}));
+    items.push(json!({"kind": "Service", "apiVersion": "serving.knative.dev/v1", "metadata": {"name": "k", "namespace": world.namespace}}));
+    items.push(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "odd", "namespace": world.namespace}, "spec": 7}));
+    let more = world.home.path().join("odd.json");
+    std::fs::write(&more, odd.to_string()).unwrap();
+    let dumped = diagnosis(&world, &["--from", more.to_str().unwrap()]);
+    assert_eq!(live["data"]["findings"], dumped["data"]["findings"]);
+    assert!(
+        dumped["data"]["blind_spots"].to_string().contains("pods odd"),
+        "{}",
+        dumped["data"]["blind_spots"]
+    );
     let broken = world.home.path().join("broken.yaml");
     std::fs::write(&broken, "kind: Pod\nmetadata: {name: [}\n").unwrap();
     world.kai(&["diagnose", "--from", broken.to_str().unwrap()]).ends(2).says("broken.yaml: line 2");
@@ -166,4 +185,18 @@ fn hostile_text_cannot_forge_a_line_or_reach_the_terminal() {
     let heads =
         all.lines().filter(|l| l.contains('✗') && l.trim_start().starts_with(|c: char| c.is_ascii_digit()));
     assert_eq!(heads.count(), 1, "one finding, one head line: {all}");
+}
+
+#[test]
+fn a_fresh_cluster_has_no_fault() {
+    let name = format!("fresh-{}", std::process::id());
+    let options = Options { provider: Provider::Local, name: name.clone(), nodes: Some(2) };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster = runtime.block_on(Cluster::up(&options)).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kai"));
+    let home = tempfile::tempdir().unwrap();
+    command.env_clear().env("HOME", home.path()).env("KUBECONFIG", cluster.kubeconfig());
+    let out = run(command.args(["diagnose", "--risks"]));
+    runtime.block_on(kai_evals::cluster::down(&name, &Progress::stderr())).unwrap();
+    assert!(out.ends(0).says("No fault in the cluster").stderr.is_empty());
 }

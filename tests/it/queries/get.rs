@@ -56,6 +56,8 @@ fn a_dead_aggregated_api_hides_nothing_but_itself() {
     while world.kai(&["call", "get", r#"{"kind": "gadget"}"#]).code != Some(0) {
         assert!(since.elapsed() < Duration::from_secs(180), "the new kind is not discovered");
     }
+    // A diagnosis is not kept from the rest by it, and names it.
+    world.kai(&["diagnose"]).ends(0).says("apiservice-down").says("v1.dead.example.com");
     let gadgets = call(&world, "get", &json!({"kind": "gadgets"}));
     assert_eq!(
         gadgets["data"]["lists"][0]["items"][0],

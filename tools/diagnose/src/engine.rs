@@ -27,6 +27,7 @@ pub struct Engine<'a> {
     memo: HashMap<Object, Roots>,
     busy: Vec<Object>,
     pub(crate) symptoms: Vec<(Impact, Roots)>,
+    dependencies: HashMap<Object, Object>,
     asks: Vec<Ask>,
     asked: BTreeSet<Ask>,
     waiting: BTreeSet<Object>,
@@ -45,6 +46,7 @@ impl<'a> Engine<'a> {
             memo: HashMap::new(),
             busy: Vec::new(),
             symptoms: Vec::new(),
+            dependencies: HashMap::new(),
             asks: Vec::new(),
             asked: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -115,8 +117,14 @@ impl<'a> Engine<'a> {
         roots: &Roots,
     ) {
         if !roots.is_empty() {
+            let through = through.or_else(|| self.dependencies.get(&object).cloned());
             self.symptoms.push((Impact { object, says: says.into(), through }, roots.clone()));
         }
+    }
+
+    /// Notes through which other object the trouble comes to one, where no field of it says so.
+    pub fn depends(&mut self, object: Object, on: Object) {
+        self.dependencies.entry(object).or_insert(on);
     }
 
     /// Asks for one more read, unless it was made or failed already. The engine runs again when it is there.

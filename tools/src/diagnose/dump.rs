@@ -217,8 +217,8 @@ impl Reader {
             .filter(|k| k.when == kai_diagnose::snapshot::When::Always && !self.sees(k.name))
             .map(|k| k.name)
             .collect();
-        if !unseen.is_empty() {
-            self.snap.cannot_see(unseen.join(", "), "the dump has none of them");
+        for kind in unseen {
+            self.snap.cannot_see(kind, "the dump has none of them");
         }
         self.snap.finish();
         self.snap

@@ -139,5 +139,11 @@ fn blind_spots(all: &[BlindSpot]) -> Vec<String> {
             None => reasons.push((&spot.why, vec![&spot.what])),
         }
     }
-    reasons.into_iter().map(|(why, what)| line(&format!("{} ({why})", what.join(", ")))).collect()
+    // All of them are in the JSON; a person needs to know that and why.
+    const MOST: usize = 6;
+    let told = |what: Vec<&str>| match what.len().checked_sub(MOST) {
+        None | Some(0 | 1) => what.join(", "),
+        Some(more) => format!("{} and {more} more", what[..MOST].join(", ")),
+    };
+    reasons.into_iter().map(|(why, what)| line(&format!("{} ({why})", told(what)))).collect()
 }

@@ -205,7 +205,12 @@ fn reached<'a>(engine: &mut Engine<'a>, case: &Case<'a>, service: &'a Service) -
     if is_own || engine.is_being_explained(&Object::of("service", &service.metadata)) {
         return Roots::new();
     }
-    walk::service(engine, service)
+    let roots = walk::service(engine, service);
+    if !roots.is_empty() {
+        let maker = engine.index.maker(case.pod);
+        engine.depends(maker, Object::of("service", &service.metadata));
+    }
+    roots
 }
 
 /// No Service is called so.
