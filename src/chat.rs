@@ -10,6 +10,7 @@ use kai_tools::cluster::contexts;
 use kai_tools::cluster::resolve::nearest;
 use kai_tools::policy::Mode;
 use kai_tools::sanitize;
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::ask;
@@ -17,7 +18,7 @@ use crate::call;
 use crate::connect;
 use crate::conversation::{Conversation, Message};
 use crate::error::{ExitStatus, Failure};
-use crate::execute::Workbench;
+use crate::execute::{Call, Workbench};
 use crate::model::providers::{choose, providers};
 use crate::model::{Model, Usage};
 use crate::settings::{Output, Settings};
@@ -131,6 +132,13 @@ impl Chat<'_> {
             ("namespace", None) => {
                 let here = sanitize::line(self.bench.cluster.namespace());
                 self.terminal.answer(&format!("Namespace {here}. Go to another with /namespace NAME."));
+            }
+            ("diagnose", about) => {
+                let stop = self.bench.stop.clone();
+                let arguments = about.map_or_else(|| json!({}), |a| json!({"about": a}));
+                let calls = [Call { tool: "diagnose".into(), arguments }];
+                let run = call::run(&self.bench, &self.settings, self.terminal, &calls, "");
+                ask::until_stopped(&stop, run).await.ok_or_else(Failure::interrupted)?;
             }
             ("undo", id) => {
                 let stop = self.bench.stop.clone();

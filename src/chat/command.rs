@@ -17,6 +17,7 @@ pub const COMMANDS: &[Command] = &[
     command("help", "", "this list"),
     command("context", "[name]", "show the contexts, or go to another"),
     command("namespace", "[name]", "show the namespace, or go to another"),
+    command("diagnose", "[what]", "what is broken and why: everywhere, in a namespace, of an object"),
     command("undo", "[id]", "take back the last change, or the plan with that id"),
     command("log", "", "what kai changed"),
     command("tools", "", "what kai can do"),

@@ -48,7 +48,7 @@ fn a_fault_is_told_with_its_root_and_mended_through_review() {
         .says("bakcend → backend");
     world.nothing_was_written();
     let mut person = world.person(&["diagnose", "-n", &world.namespace, "--fix", "1"]);
-    person.sees("bakcend → backend").sees("Type").types(&world.namespace).sees("Applied");
+    person.sees("bakcend → backend").sees("Type").types("backend").sees("Applied");
     person.ends(0);
     world.kai(&["diagnose", "-n", &world.namespace]).ends(0).says("No fault in namespace");
     world.kai(&["diagnose", "-n", &world.namespace, "--fix", "3"]).ends(1).says("there is no finding 3");
@@ -132,6 +132,7 @@ fn a_dump_is_diagnosed_as_the_cluster_and_holds_no_secret() {
     world.kai(&["diagnose", "--save", path]).ends(1).says("is there already");
     // What kubectl itself writes.
     let yaml = world.home.path().join("kubectl.yaml");
+    // A Service is given a minute to find its pods.
     std::fs::write(&yaml, world.kubectl(&["get", "deploy,rs,pods,services,endpointslices", "-o", "yaml"]))
         .unwrap();
     let out = world.kai(&["diagnose", "--from", yaml.to_str().unwrap()]).ends(0);

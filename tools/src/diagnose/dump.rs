@@ -91,6 +91,8 @@ struct Reader {
     latest: Option<Timestamp>,
     /// When the dump says that it was made.
     made: Option<Timestamp>,
+    /// When the last of its files was written.
+    written: Option<Timestamp>,
 }
 
 impl Reader {
@@ -99,6 +101,8 @@ impl Reader {
         if meta.len() > MAX_FILE {
             return Err(format!("is larger than {} MiB", MAX_FILE >> 20));
         }
+        let written = meta.modified().ok().and_then(|t| Timestamp::try_from(t).ok());
+        self.written = self.written.max(written);
         let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
         if let Some(of) = log_of(path).filter(|_| in_folder) {
             let from = bytes.len().saturating_sub(LOG_BYTES);
@@ -211,7 +215,7 @@ impl Reader {
     }
 
     fn done(mut self) -> Snapshot {
-        self.snap.now = self.made.or(self.latest).unwrap_or_else(Timestamp::now);
+        self.snap.now = self.made.or_else(|| self.guessed()).unwrap_or_else(Timestamp::now);
         let unseen: Vec<&str> = KINDS
             .iter()
             .filter(|k| k.when == kai_diagnose::snapshot::When::Always && !self.sees(k.name))
@@ -222,6 +226,15 @@ impl Reader {
         }
         self.snap.finish();
         self.snap
+    }
+
+    /// When the dump was made, if it does not say so: when its files were written, unless they were copied since; then a
+    /// minute after the last thing that it tells of.
+    fn guessed(&self) -> Option<Timestamp> {
+        let latest = self.latest?;
+        let near = |t: &Timestamp| (0..3600).contains(&(t.as_second() - latest.as_second()));
+        let after = Timestamp::from_second(latest.as_second() + 60).unwrap_or(latest);
+        Some(self.written.filter(near).map_or(after, |t| t.max(latest)))
     }
 
     fn sees(&self, name: &str) -> bool {

@@ -107,10 +107,12 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let namespace = &service.metadata.namespace;
     let (index, snap) = (engine.index, engine.snap);
     let young = !service.metadata.creation_timestamp.older_than(walk::PATIENCE, snap.now);
-    let sees_makers = snap.deployments.sees(namespace)
-        && snap.stateful_sets.sees(namespace)
-        && snap.daemon_sets.sees(namespace);
-    if young || !sees_makers {
+    let seen = [
+        snap.deployments.sees(namespace),
+        snap.stateful_sets.sees(namespace),
+        snap.daemon_sets.sees(namespace),
+    ];
+    if young || !seen.contains(&true) {
         return Roots::new();
     }
     let here = || index.workloads.iter().filter(|w| w.meta.namespace == *namespace && w.kind != "job");
@@ -147,6 +149,11 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     if nearest.is_none() && service.metadata.controller().is_some() {
         return Roots::new();
     }
+    // What was not looked at could be scaled to zero and be the one that is meant.
+    let is_sure = !seen.contains(&false);
+    if nearest.is_none() && !is_sure {
+        return Roots::new();
+    }
     let finding = Finding::new(
         &SELECTOR_MISMATCH,
         object.clone(),
@@ -176,6 +183,11 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let finding = match nearest {
         Some(workload) => finding.fix(reselect(service, workload)),
         None => finding.fix(Fix::advice("deploy what it is meant for, or correct its selector")),
+    };
+    let finding = if is_sure {
+        finding
+    } else {
+        finding.likely("whether a workload that was not looked at has these labels and no pods now")
     };
     engine.root(finding)
 }
