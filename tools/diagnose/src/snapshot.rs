@@ -180,6 +180,19 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// The namespace that it is about, where it is about one.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Log(of) => Some(&of.namespace),
+            Self::Object { namespace, .. }
+            | Self::Access { namespace, .. }
+            | Self::Certificate { namespace, .. } => Some(namespace),
+            Self::List(_) => None,
+        }
+    }
+}
+
 /// What was fetched for an [`Ask`].
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {

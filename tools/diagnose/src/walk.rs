@@ -23,7 +23,10 @@ pub fn diagnose(snap: &Snapshot, scope: &Scope) -> Diagnosis {
     for scan in rules::SCANS {
         scan(&mut engine);
     }
-    let asks = engine.take_asks();
+    let mut asks = engine.take_asks();
+    // Few reads are made: those about what was asked come first.
+    let near = scope.namespace.as_deref().or(scope.object.as_ref().map(|o| o.namespace.as_str()));
+    asks.sort_by_key(|a| near.is_some() && a.namespace() != near);
     let relevant = relevant(&engine, scope);
     let mut findings = with_impact(engine);
     let mut at = 0;
