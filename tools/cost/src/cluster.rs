@@ -1,0 +1,298 @@
+//! What of a cluster costs something, or decides where pods fit: the snapshot that everything here is computed from.
+
+use std::collections::BTreeMap;
+use std::ops::{Add, AddAssign, Sub};
+
+use crate::node::Machine;
+use crate::place::Placement;
+use crate::units::{Bytes, Millicores};
+
+/// An amount of what a node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// CPU.
+    pub cpu: Millicores,
+    /// Memory.
+    pub memory: Bytes,
+    /// Whole GPUs.
+    pub gpus: i64,
+}
+
+impl Size {
+    /// CPU and memory, without GPUs.
+    pub fn new(millicores: i64, bytes: i64) -> Size {
+        Size { cpu: Millicores(millicores), memory: Bytes(bytes), gpus: 0 }
+    }
+
+    /// The larger of both, each by itself.
+    pub fn max(self, other: Size) -> Size {
+        Size {
+            cpu: self.cpu.max(other.cpu),
+            memory: self.memory.max(other.memory),
+            gpus: self.gpus.max(other.gpus),
+        }
+    }
+
+    /// So many times as much.
+    pub fn times(self, n: i64) -> Size {
+        Size { cpu: self.cpu * n, memory: self.memory * n, gpus: self.gpus * n }
+    }
+
+    /// Whether all of it is in `room`.
+    pub fn fits(self, room: Size) -> bool {
+        self.cpu <= room.cpu && self.memory <= room.memory && self.gpus <= room.gpus
+    }
+
+    /// What of it is above the other; nothing where it is below.
+    pub fn above(self, other: Size) -> Size {
+        (self - other).max(Size::default())
+    }
+}
+
+impl Add for Size {
+    type Output = Size;
+    fn add(self, other: Size) -> Size {
+        Size { cpu: self.cpu + other.cpu, memory: self.memory + other.memory, gpus: self.gpus + other.gpus }
+    }
+}
+
+impl Sub for Size {
+    type Output = Size;
+    fn sub(self, other: Size) -> Size {
+        Size { cpu: self.cpu - other.cpu, memory: self.memory - other.memory, gpus: self.gpus - other.gpus }
+    }
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Size) {
+        *self = *self + other;
+    }
+}
+
+impl std::iter::Sum for Size {
+    fn sum<I: Iterator<Item = Size>>(all: I) -> Size {
+        all.fold(Size::default(), Add::add)
+    }
+}
+
+/// How the pods of a node are paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Billing {
+    /// The machine is paid for, whatever runs on it.
+    Machine,
+    /// AWS Fargate: each pod is paid for.
+    Fargate,
+    /// GKE Autopilot: each pod is paid for.
+    Autopilot,
+    /// A virtual node whose pods somebody else bills, at a price nobody said.
+    Unknown,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What its price depends on.
+    pub machine: Machine,
+    /// What pods may request of it in all.
+    pub allocatable: Size,
+    /// How many pods it takes.
+    pub pods: i64,
+    /// Taints that keep pods away: key, value, effect.
+    pub taints: Vec<[String; 3]>,
+    /// Whether new pods may come: ready and not cordoned.
+    pub open: bool,
+    /// How its pods are paid for.
+    pub billing: Billing,
+}
+
+/// An object by kind, namespace and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Its kind, such as "Deployment".
+    pub kind: String,
+    /// Empty for what is in no namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind.to_lowercase(), self.name)
+    }
+}
+
+/// A container of a pod, as far as it requests something.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// What it requests.
+    pub size: Size,
+    /// Whether it says a CPU request.
+    pub cpu_set: bool,
+    /// Whether it says a memory request.
+    pub memory_set: bool,
+    /// Its memory limit, if it has one.
+    pub memory_limit: Option<Bytes>,
+}
+
+/// What pods of one template take, and where they may run.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// What the scheduler keeps free for it: containers and sidecars, or the largest init container; and overhead.
+    pub size: Size,
+    /// `spec.containers`, one by one: all that OpenCost counts.
+    pub containers: Vec<Container>,
+    /// Where it may run.
+    pub placement: Placement,
+    /// The claims it mounts.
+    pub claims: Vec<String>,
+    /// What it was added to the containers beyond their sum, for Fargate's own rule: the largest init container.
+    pub init: Size,
+}
+
+impl Shape {
+    /// The requests of `spec.containers` alone.
+    pub fn plain(&self) -> Size {
+        self.containers.iter().map(|c| c.size).sum()
+    }
+
+    /// Whether a container leaves its CPU or its memory unsaid, and nothing else says it for the pod.
+    pub fn unset(&self) -> bool {
+        let open = |set: fn(&Container) -> bool| self.containers.iter().any(|c| !set(c));
+        (open(|c| c.cpu_set) && self.size.cpu <= self.plain().cpu)
+            || (open(|c| c.memory_set) && self.size.memory <= self.plain().memory)
+    }
+}
+
+/// A pod that has not ended.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The node it is on; none while it waits for one.
+    pub node: Option<String>,
+    /// Whether it runs (OpenCost counts no other).
+    pub running: bool,
+    /// The workload that it belongs to; itself when there is none.
+    pub owner: Object,
+    /// What it takes.
+    pub shape: Shape,
+    /// What each container uses, by name, where a sample says it.
+    pub usage: Option<BTreeMap<String, Size>>,
+}
+
+impl Pod {
+    /// Whether it comes with the node.
+    pub fn of_daemon(&self) -> bool {
+        self.owner.kind == "DaemonSet"
+    }
+
+    /// What it uses in all.
+    pub fn used(&self) -> Option<Size> {
+        self.usage.as_ref().map(|all| all.values().copied().sum())
+    }
+}
+
+/// A HorizontalPodAutoscaler's range.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Range {
+    /// Fewest replicas; 1 where it does not say.
+    pub min: i64,
+    /// Most replicas.
+    pub max: i64,
+    /// Its target for CPU, in percent of the request.
+    pub cpu_target: Option<i64>,
+    /// Its target for memory, in percent of the request.
+    pub memory_target: Option<i64>,
+}
+
+/// What makes pods.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Deployment, StatefulSet, DaemonSet ...
+    pub object: Object,
+    /// How many pods it wants now.
+    pub replicas: i64,
+    /// Its pods.
+    pub shape: Shape,
+    /// Its autoscaler's range.
+    pub range: Option<Range>,
+    /// The autoscaler's name.
+    pub scaler: Option<String>,
+    /// A VerticalPodAutoscaler's targets, by container.
+    pub vertical: BTreeMap<String, Size>,
+}
+
+/// A claim on a volume, or a volume that nobody claims.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// PersistentVolumeClaim, or PersistentVolume where there is no claim.
+    pub object: Object,
+    /// Its size: of the volume when it is bound, else what is asked for.
+    pub size: Bytes,
+    /// Its class; empty for the cluster's default.
+    pub class: String,
+    /// Whether a pod mounts it.
+    pub mounted: bool,
+}
+
+/// A StorageClass, as far as its price depends on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// `provisioner`.
+    pub provisioner: String,
+    /// `parameters.type`, `parameters.skuName` or the like.
+    pub disk: Option<String>,
+    /// Whether claims without a class get it.
+    pub default: bool,
+}
+
+/// A Service of type LoadBalancer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Balancer {
+    /// The Service.
+    pub object: Object,
+    /// Whether a pod is behind it; not known when they could not be listed.
+    pub backed: Option<bool>,
+}
+
+/// Whether nodes come and go by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Autoscaler {
+    /// Karpenter has a NodePool.
+    Karpenter,
+    /// Cluster Autoscaler reports its status.
+    ClusterAutoscaler,
+    /// Nodes of a managed pool: it may be on.
+    Possible,
+    /// Nothing points to one: nodes are added by people.
+    #[default]
+    None,
+}
+
+/// Everything that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// All nodes.
+    pub nodes: Vec<Node>,
+    /// All pods that have not ended.
+    pub pods: Vec<Pod>,
+    /// Workloads of the scope.
+    pub workloads: Vec<Workload>,
+    /// Claims of the scope, and unclaimed volumes.
+    pub claims: Vec<Claim>,
+    /// Storage classes.
+    pub classes: Vec<Class>,
+    /// Load balancers of the scope.
+    pub balancers: Vec<Balancer>,
+    /// Whether nodes come and go.
+    pub autoscaler: Autoscaler,
+    /// What could not be read, in words: nothing is concluded from it.
+    pub missing: Vec<String>,
+}
