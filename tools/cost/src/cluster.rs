@@ -179,6 +179,8 @@ pub struct Pod {
     pub running: bool,
     /// The workload that it belongs to; itself when there is none.
     pub owner: Object,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// What it takes.
     pub shape: Shape,
     /// What each container uses, by name, where a sample says it.
@@ -236,8 +238,6 @@ pub struct Claim {
     pub size: Bytes,
     /// Its class; empty for the cluster's default.
     pub class: String,
-    /// Whether a pod mounts it.
-    pub mounted: bool,
 }
 
 /// A StorageClass, as far as its price depends on it.
@@ -258,8 +258,8 @@ pub struct Class {
 pub struct Balancer {
     /// The Service.
     pub object: Object,
-    /// Whether a pod is behind it; not known when they could not be listed.
-    pub backed: Option<bool>,
+    /// The labels of the pods behind it.
+    pub selector: BTreeMap<String, String>,
 }
 
 /// Whether nodes come and go by themselves.

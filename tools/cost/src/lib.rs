@@ -6,9 +6,12 @@
 pub mod allocate;
 pub mod cluster;
 pub mod delta;
+pub mod doc;
 pub mod node;
 pub mod place;
 pub mod prices;
 pub mod read;
+pub mod report;
+pub mod say;
 pub mod tariff;
 pub mod units;

@@ -28,6 +28,22 @@ pub enum Source {
     Generic,
 }
 
+impl Source {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Flag => "--price",
+            Source::File => "your price file",
+            Source::ConfigMap => "ConfigMap kai-prices",
+            Source::OpenCost => "OpenCost in the cluster",
+            Source::Exact => "list prices",
+            Source::OtherRegion => "list prices of another region",
+            Source::Family => "prices of the same family",
+            Source::Generic => "generic rates",
+        }
+    }
+}
+
 /// What a node costs.
 #[derive(Clone, Debug)]
 pub struct NodePrice {

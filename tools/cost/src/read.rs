@@ -210,6 +210,7 @@ pub fn pod(value: &Value) -> Option<Pod> {
         node: Some(text(spec, "/nodeName").to_owned()).filter(|n| !n.is_empty()),
         running: phase == "Running",
         owner: owner(value),
+        labels: labels(value, "/metadata/labels"),
         shape: shape(spec),
         usage: None,
     })
@@ -301,7 +302,6 @@ pub fn claim(value: &Value) -> Claim {
         object: object("PersistentVolumeClaim", value),
         size: Bytes(storage("/status/capacity").or_else(|| storage("/spec/resources/requests")).unwrap_or(0)),
         class: text(value, "/spec/storageClassName").to_owned(),
-        mounted: false,
     }
 }
 
@@ -313,7 +313,6 @@ pub fn unclaimed(value: &Value) -> Option<Claim> {
         object: object("PersistentVolume", value),
         size: Bytes(size),
         class: text(value, "/spec/storageClassName").to_owned(),
-        mounted: false,
     })
 }
 
@@ -337,7 +336,7 @@ pub fn class(value: &Value) -> Class {
 /// A load balancer; none for a Service of another type.
 pub fn balancer(value: &Value) -> Option<Balancer> {
     (text(value, "/spec/type") == "LoadBalancer")
-        .then(|| Balancer { object: object("Service", value), backed: None })
+        .then(|| Balancer { object: object("Service", value), selector: labels(value, "/spec/selector") })
 }
 
 /// What the containers of a pod use, from its metrics.

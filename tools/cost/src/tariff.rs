@@ -90,6 +90,10 @@ pub struct Tariff {
     pub fargate: Option<Rates>,
     /// GKE Autopilot's rates.
     pub autopilot: Option<Rates>,
+    /// What else matched, in words: volumes, load balancers, the control plane.
+    pub other: Vec<String>,
+    /// What to know about the prices, in words: stale tables, nodes without a price.
+    pub warnings: Vec<String>,
 }
 
 impl Tariff {

@@ -152,8 +152,7 @@ pub fn santaclaude() -> Edits {
     }
     for gib in [1, 5, 1] {
         let size = Bytes(gib << 30);
-        let claim =
-            Claim { object: object("santaclaude", "data"), size, class: String::new(), mounted: true };
+        let claim = Claim { object: object("santaclaude", "data"), size, class: String::new() };
         edits.claims.push((None, Some(claim)));
     }
     edits
