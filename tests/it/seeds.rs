@@ -80,7 +80,7 @@ fn todo_by_plain_sentences() {
     ready(&world, "frontend", 2);
     assert_eq!(world.object("hpa/backend")["spec"]["maxReplicas"], 5);
     let out = world.kai(&["show me why pods are not starting"]).ends(0);
-    assert!(out.stdout.contains("No pod") || out.stdout.contains("ready"), "{}", out.stdout);
+    assert!(out.stdout.contains("No fault"), "{}", out.stdout);
     leave(&[&world.namespace]);
 }
 
