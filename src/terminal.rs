@@ -2,6 +2,7 @@
 //! and questions go to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bars;
 mod findings;
 mod preview;
 mod progress;
@@ -133,6 +134,7 @@ impl Terminal {
             parts.push(match block {
                 Block::Table(t) => table::render(t, self.width, self.style),
                 Block::Findings(f) => findings::render(f, self.width, self.style),
+                Block::Bars { title, bars, more } => bars::render(title, bars, more, self.width, self.style),
                 Block::Text { title, lines } if title.is_empty() => lines.join("\n"),
                 Block::Text { title, lines } => format!("{}\n{}", self.style.bold(title), lines.join("\n")),
             });

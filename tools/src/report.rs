@@ -32,11 +32,29 @@ pub enum Block {
     Table(Table),
     /// What a diagnosis found, the most important first; cleaned and redacted.
     Findings(Vec<Finding>),
+    /// How much of something is taken.
+    Bars {
+        title: String,
+        bars: Vec<Bar>,
+        /// What was left out.
+        more: String,
+    },
     /// Lines as they came (a log, YAML), already cleaned and redacted.
     Text {
         title: String,
         lines: Vec<String>,
     },
+}
+
+/// How much of one thing is taken, as parts of 1 that may be above it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bar {
+    /// Such as `worker-1 cpu`.
+    pub name: String,
+    pub requested: f64,
+    pub used: Option<f64>,
+    /// The same in words.
+    pub text: String,
 }
 
 /// A table. The first column identifies the row; `importance` says which columns stay when the terminal is narrow.
@@ -89,6 +107,10 @@ impl Report {
             match block {
                 Block::Table(table) => table_text(table, &mut out),
                 Block::Findings(findings) => out.push_str(&findings_text(findings)),
+                Block::Bars { bars, .. } => {
+                    let lines: Vec<String> = bars.iter().map(|b| format!("{}: {}", b.name, b.text)).collect();
+                    out.push_str(&lines.join("\n"));
+                }
                 Block::Text { title, lines } => {
                     out.push_str(title);
                     out.push('\n');

@@ -1,6 +1,6 @@
 //! Figures as people read them, and the sentences of a change. Every figure here is one of the document's.
 
-use crate::doc::{Change, ChangeItem, Document};
+use crate::doc::{Change, ChangeItem, Document, RangeDoc};
 
 /// Dollars a month with two decimals: `4.51`, `0.00`, `<0.01`; `unknown` when nobody knows.
 pub fn money(amount: Option<f64>) -> String {
@@ -134,6 +134,27 @@ pub fn bill(change: &Change, autoscaled: bool) -> String {
         text.push_str(&format!(" ({})", fixed.join(", ")));
     }
     format!("{text}: {why}")
+}
+
+/// Where autoscalers can take the figures: `27.08 at the fewest replicas, 67.71 at the most: 3 pods would not fit`.
+/// `None` where both ends are what it is now.
+pub fn range(range: &RangeDoc, change: &Change) -> Option<String> {
+    if range.min == change.after && range.max == change.after {
+        return None;
+    }
+    let mut text = format!(
+        "autoscaled: reserved {} at the fewest replicas, {} at the most",
+        money(range.min),
+        money(range.max)
+    );
+    if range.pending_at_max > 0 {
+        let more = range.bill_at_max.with_autoscaler.zip(range.bill_at_max.now).map(|(with, now)| with - now);
+        text.push_str(&format!(", where {} would not fit", pods(range.pending_at_max)));
+        if more.is_some_and(|m| m > 0.0) {
+            text.push_str(&format!(" (more nodes = {})", signed(more)));
+        }
+    }
+    Some(text)
 }
 
 fn pods(n: i64) -> String {

@@ -1,0 +1,13 @@
+//! What things cost, on a real cluster: what is read for it, and how it is told. The figures are worked out by the crate
+//! `kai_cost`, which reads nothing.
+
+pub(crate) mod change;
+pub(crate) mod collect;
+pub(crate) mod edits;
+pub mod pricing;
+pub(crate) mod tell;
+pub(crate) mod usage;
+
+pub use change::PlanCost;
+pub use kai_cost::doc::Document;
+pub use pricing::Pricing;

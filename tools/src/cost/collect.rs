@@ -1,0 +1,213 @@
+//! What a cost is worked out from, read side by side: nodes and pods always, the rest as far as it is asked for.
+
+use kai_cost::cluster::{Autoscaler, Claim, Class, Object, Snapshot};
+use kai_cost::read;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::cluster::read::Listing;
+use crate::error::ToolError;
+use crate::object::{builtin, items, text};
+
+/// A list that was read, or the reason why not.
+pub(crate) type Seen = Result<Vec<Value>, ToolError>;
+
+/// Node autoscalers leave these behind where they run.
+const KARPENTER: &str = "/apis/karpenter.sh/v1/nodepools?limit=1";
+const CLUSTER_AUTOSCALER: &str = "/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status";
+
+/// The part of a pod that costs and [`crate::review`]'s look for room are about: where it is and what it requests.
+pub(crate) fn what_counts(pod: &Value) -> Value {
+    let containers = |list: &str| -> Vec<Value> {
+        let of = |c: &Value| {
+            json!({
+                "name": text(c, "/name"),
+                "restartPolicy": text(c, "/restartPolicy"),
+                "resources": {
+                    "requests": c.pointer("/resources/requests").cloned().unwrap_or_default(),
+                    "limits": {"memory": c.pointer("/resources/limits/memory").cloned().unwrap_or_default()},
+                },
+            })
+        };
+        items(pod, list).iter().map(of).collect()
+    };
+    let claims = items(pod, "/spec/volumes").iter().filter(|v| v.get("persistentVolumeClaim").is_some());
+    let at = |path: &str| pod.pointer(path).cloned().unwrap_or_default();
+    json!({
+        "metadata": {
+            "name": at("/metadata/name"), "namespace": at("/metadata/namespace"), "labels": at("/metadata/labels"),
+            "ownerReferences": at("/metadata/ownerReferences"),
+        },
+        "spec": {
+            "nodeName": text(pod, "/spec/nodeName"),
+            "containers": containers("/spec/containers"),
+            "initContainers": containers("/spec/initContainers"),
+            "overhead": at("/spec/overhead"),
+            "resources": at("/spec/resources"),
+            "nodeSelector": at("/spec/nodeSelector"),
+            "tolerations": at("/spec/tolerations"),
+            "affinity": at("/spec/affinity"),
+            "topologySpreadConstraints": at("/spec/topologySpreadConstraints"),
+            "volumes": claims.cloned().collect::<Vec<_>>(),
+        },
+        "status": {"phase": text(pod, "/status/phase")},
+    })
+}
+
+/// All pods that have not ended, of the whole cluster or of one namespace.
+pub(crate) async fn pods(cluster: &Cluster, namespace: Option<&str>) -> Seen {
+    let running = Listing {
+        fields: Some("status.phase!=Succeeded,status.phase!=Failed".into()),
+        keep: Some(what_counts),
+        ..Listing::default()
+    };
+    cluster.list(&builtin("pod"), namespace, &running).await.map(|l| l.items)
+}
+
+/// All objects of a kind.
+pub(crate) async fn all(cluster: &Cluster, kind: &str, namespace: Option<&str>) -> Seen {
+    cluster.list(&builtin(kind), namespace, &Listing::default()).await.map(|l| l.items)
+}
+
+/// What points to a node autoscaler, or to a managed pool that may have one.
+pub(crate) async fn autoscaler(cluster: &Cluster) -> Autoscaler {
+    let (karpenter, status) = tokio::join!(cluster.get(KARPENTER), cluster.get(CLUSTER_AUTOSCALER));
+    if karpenter.is_ok_and(|list| !items(&list, "/items").is_empty()) {
+        Autoscaler::Karpenter
+    } else if status.is_ok() {
+        Autoscaler::ClusterAutoscaler
+    } else {
+        Autoscaler::None
+    }
+}
+
+/// Labels of nodes in pools that a provider can make larger and smaller.
+const POOLS: [&str; 4] = [
+    "eks.amazonaws.com/nodegroup",
+    "cloud.google.com/gke-nodepool",
+    "kubernetes.azure.com/agentpool",
+    "karpenter.sh/nodepool",
+];
+
+/// Nodes and pods as a snapshot. What could not be read is missing, and said.
+pub(crate) fn snapshot(nodes: &Seen, pods: &Seen, autoscaler: Autoscaler) -> Snapshot {
+    let mut snapshot = Snapshot { autoscaler, ..Snapshot::default() };
+    match nodes {
+        Ok(nodes) => snapshot.nodes = nodes.iter().map(read::node).collect(),
+        Err(e) => snapshot.missing.push(format!("nodes cannot be looked at, so neither their prices nor their room is known: {e}")),
+    }
+    match pods {
+        Ok(pods) => snapshot.pods = pods.iter().filter_map(read::pod).collect(),
+        Err(e) => snapshot.missing.push(format!("pods cannot be looked at: {e}")),
+    }
+    let pooled = |n: &kai_cost::cluster::Node| POOLS.iter().any(|key| n.machine.labels.contains_key(*key));
+    if snapshot.autoscaler == Autoscaler::None && snapshot.nodes.iter().any(pooled) {
+        snapshot.autoscaler = Autoscaler::Possible;
+    }
+    snapshot
+}
+
+/// Claims with the class that a claim without one gets.
+pub(crate) fn claims(found: &[Value]) -> Vec<Claim> {
+    found.iter().map(read::claim).collect()
+}
+
+/// Storage classes.
+pub(crate) fn classes(found: &[Value]) -> Vec<Class> {
+    found.iter().map(read::class).collect()
+}
+
+/// Everything that a question about a scope needs.
+pub(crate) async fn whole(cluster: &Cluster, namespace: Option<&str>) -> Result<(Snapshot, String), ToolError> {
+    let kinds = ["deployment", "statefulset", "daemonset", "horizontalpodautoscaler", "persistentvolumeclaim", "service"];
+    let lists = futures::future::join_all(kinds.iter().map(|kind| all(cluster, kind, namespace)));
+    let volumes = async {
+        match namespace {
+            None => all(cluster, "persistentvolume", None).await,
+            Some(_) => Ok(Vec::new()),
+        }
+    };
+    let (nodes, everywhere, lists, classes_seen, volumes, usage, scaler) = tokio::join!(
+        all(cluster, "node", None),
+        pods(cluster, None),
+        lists,
+        all(cluster, "storageclass", None),
+        volumes,
+        crate::cost::usage::read(cluster, namespace),
+        autoscaler(cluster),
+    );
+    let mut missing = Vec::new();
+    let pods = match everywhere {
+        // Whoever may not see all pods sees what is theirs; what nobody has cannot be said then.
+        Err(ToolError::Forbidden { message }) if namespace.is_some() => {
+            missing.push(format!("pods of other namespaces cannot be looked at, so what is idle is not known: {message}"));
+            pods(cluster, namespace).await
+        }
+        other => other,
+    };
+    let pods = match pods {
+        Err(e @ (ToolError::Unreachable { .. } | ToolError::Login { .. })) => return Err(e),
+        other => other,
+    };
+    let mut snapshot = snapshot(&nodes, &pods, scaler);
+    snapshot.missing.extend(missing);
+    let mut lists = lists.into_iter();
+    let mut next = |what: &str, missing: &mut Vec<String>| match lists.next() {
+        Some(Ok(found)) => found,
+        Some(Err(e)) => {
+            missing.push(format!("{what} cannot be looked at: {e}"));
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let mut missing = Vec::new();
+    for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+        let found = next(&format!("{kind}s"), &mut missing);
+        snapshot.workloads.extend(found.iter().filter_map(|o| read::workload(kind, o)));
+    }
+    for hpa in next("autoscalers", &mut missing) {
+        let (object, range) = read::range(&hpa);
+        if let Some(workload) = snapshot.workloads.iter_mut().find(|w| w.object == object) {
+            workload.range = Some(range);
+            workload.scaler = Some(text(&hpa, "/metadata/name").to_string());
+        }
+    }
+    snapshot.claims = claims(&next("claims", &mut missing));
+    snapshot.balancers = next("Services", &mut missing).iter().filter_map(read::balancer).collect();
+    match volumes {
+        Ok(found) => snapshot.claims.extend(found.iter().filter_map(read::unclaimed)),
+        Err(e) => missing.push(format!("volumes cannot be looked at: {e}")),
+    }
+    match classes_seen {
+        Ok(found) => snapshot.classes = classes(&found),
+        Err(e) => missing.push(format!("storage classes cannot be looked at: {e}")),
+    }
+    snapshot.missing.extend(missing);
+    let said = usage.add_to(&mut snapshot);
+    Ok((snapshot, said))
+}
+
+/// The workload that a name means, among those that run or could run pods.
+///
+/// # Errors
+/// `NotFound` with names that are like it.
+pub(crate) fn named(snapshot: &Snapshot, said: &str, namespace: &str) -> Result<Object, ToolError> {
+    let (kind, name) = said.split_once('/').unwrap_or(("", said));
+    let is_kind = |object: &Object| {
+        kind.is_empty()
+            || object.kind.eq_ignore_ascii_case(kind)
+            || crate::object::builtin_kinds().iter().any(|k| k.kind == object.kind && k.is_called(kind))
+    };
+    let owners = snapshot.pods.iter().map(|p| &p.owner);
+    let all = || snapshot.workloads.iter().map(|w| &w.object).chain(owners.clone());
+    let here = |object: &&Object| object.namespace == namespace && is_kind(object);
+    if let Some(found) = all().filter(here).find(|o| o.name == name) {
+        return Ok(found.clone());
+    }
+    let mut similar: Vec<String> = all().filter(here).map(ToString::to_string).collect();
+    similar.sort_by_key(|n| strsim::levenshtein(n.rsplit('/').next().unwrap_or(n), name));
+    similar.dedup();
+    similar.truncate(3);
+    let shown = crate::sanitize::line(said);
+    Err(ToolError::NotFound { message: format!("no workload `{shown}` in namespace {namespace}"), similar })
+}
