@@ -91,6 +91,9 @@ pub fn print(settings: &Settings, terminal: &Terminal, done: &[Done]) -> ExitSta
     if settings.output == Output::Text || settings.output == Output::Markdown {
         for one in distinct(done) {
             match one {
+                Done::Report(report) if settings.output == Output::Markdown => {
+                    terminal.answer(&terminal.markdown(report));
+                }
                 Done::Report(report) => terminal.answer(&terminal.render(report)),
                 // Whatever held it back is told itself.
                 Done::HeldBack(_) => {}

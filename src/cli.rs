@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cost::{CostOptions, PricesCommand};
 use crate::diagnose::DiagnoseOptions;
 
 /// Operate a Kubernetes cluster in plain words: every change is previewed, approved, applied, verified, and can be undone.
@@ -70,7 +71,7 @@ pub struct Global {
     /// Allow what is off by default, each time with the name typed: secrets, exec, control-plane [env: KAI_ALLOW].
     #[arg(long, global = true, value_name = "WHAT", value_delimiter = ',')]
     pub allow: Vec<String>,
-    /// Output: text, json, yaml or markdown; for `kai plan`, a file [env: KAI_OUTPUT].
+    /// Output: text, json, yaml or markdown, of `kai cost` csv too; for `kai plan`, a file [env: KAI_OUTPUT].
     #[arg(short = 'o', long, global = true, value_name = "FORMAT")]
     pub output: Option<String>,
     /// No colours [env: NO_COLOR].
@@ -111,6 +112,13 @@ pub enum Command {
     },
     /// Find what is broken and why: root causes, what is down because of them, and fixes. Needs no model.
     Diagnose(DiagnoseOptions),
+    /// What things cost a month, what a change would cost, and what could be smaller. Needs no model.
+    Cost(CostOptions),
+    /// Which prices hold; check a price file, or make one from OpenCost's.
+    Prices {
+        #[command(subcommand)]
+        command: Option<PricesCommand>,
+    },
     /// Take back the last change, or the plan with that id, through the same gate.
     Undo {
         /// The plan id.

@@ -39,6 +39,7 @@ pub async fn connect(
         policy,
         journal: journal(settings),
         store: Store::in_folder(&settings.state),
+        pricing: std::sync::Arc::new(settings.pricing.clone()),
         dry_run: settings.dry_run,
         chosen_by_model: false,
         typed_by_person: true,

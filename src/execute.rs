@@ -33,6 +33,8 @@ pub struct Workbench {
     pub policy: Policy,
     pub journal: Journal,
     pub store: Store,
+    /// The prices that the person gave.
+    pub pricing: std::sync::Arc<kai_tools::cost::Pricing>,
     /// Preview only.
     pub dry_run: bool,
     /// Whether a language model chooses the targets: then one that the person's words do not name is marked.
@@ -66,7 +68,8 @@ pub struct Request<'a> {
 }
 
 impl Workbench {
-    fn context(&self, words: &str, now: Timestamp) -> Context {
+    /// What tools may look at for a request.
+    pub fn context(&self, words: &str, now: Timestamp) -> Context {
         let words = if self.chosen_by_model { words.to_string() } else { String::new() };
         Context {
             cluster: self.cluster.clone(),
@@ -74,6 +77,7 @@ impl Workbench {
             words,
             paths_are_typed: self.typed_by_person && !self.chosen_by_model,
             journal: self.journal.clone(),
+            pricing: self.pricing.clone(),
         }
     }
 

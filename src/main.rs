@@ -8,6 +8,7 @@ mod chat;
 mod cli;
 mod connect;
 mod conversation;
+mod cost;
 mod diagnose;
 mod error;
 mod execute;
@@ -136,6 +137,8 @@ async fn run(
         Some(Command::Approve { plan }) => call::approve(settings, terminal, plan.as_deref()).await,
         Some(Command::Undo { plan }) => call::undo(settings, terminal, plan.as_deref()).await,
         Some(Command::Diagnose(options)) => diagnose::run(settings, terminal, &options).await,
+        Some(Command::Cost(options)) => cost::run(settings, terminal, &options).await,
+        Some(Command::Prices { command }) => cost::prices(settings, terminal, command.as_ref()),
         Some(Command::Log { since, limit }) => call::log(settings, terminal, since, limit),
         Some(Command::Mcp { command: None }) => mcp::serve(settings, terminal).await,
         Some(Command::Mcp { command: Some(McpCommand::Config { editor }) }) => {

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use kai_tools::cluster::ConnectOptions;
+use kai_tools::cost::Pricing;
 use kai_tools::policy::{self, Mode, Need, Policy};
 
 use crate::cli::Global;
@@ -21,6 +22,8 @@ pub enum Output {
     Json,
     Yaml,
     Markdown,
+    /// Rows of `kai cost`.
+    Csv,
 }
 
 /// Which model answers, as configured.
@@ -56,6 +59,8 @@ pub struct Settings {
     /// Folder of journal, plans and chat history.
     pub state: PathBuf,
     pub config_file: PathBuf,
+    /// The prices that were given: a file.
+    pub pricing: Pricing,
     /// Whether somebody can be asked: stdin and stderr are terminals.
     pub interactive: bool,
     /// Columns of the terminal; 100 when there is none.
@@ -150,6 +155,8 @@ impl Settings {
         );
         let state = pick("state", None, "KAI_STATE", None)
             .map_or_else(|| folder("XDG_STATE_HOME", ".local/state"), PathBuf::from);
+        let said = pick("prices", None, "KAI_PRICES", file.prices.clone()).map(PathBuf::from);
+        let pricing = pricing(said, &config_file);
         let (output, output_file) = parse_output(output);
         let stderr_is_terminal = std::io::stderr().is_terminal();
         let dumb = var("TERM").is_none_or(|t| t == "dumb");
@@ -187,6 +194,7 @@ impl Settings {
             verbose: global.verbose,
             state,
             config_file,
+            pricing,
             interactive: stderr_is_terminal && std::io::stdin().is_terminal(),
             width,
             environment,
@@ -240,12 +248,27 @@ fn allowed(said: &str) -> Result<Vec<Need>, Failure> {
         .collect()
 }
 
+/// The price file: the one that is named, else `prices.toml` beside the configuration where there is one.
+fn pricing(said: Option<PathBuf>, config_file: &Path) -> Pricing {
+    let path = match said {
+        Some(path) => path,
+        None => match config_file.with_file_name("prices.toml") {
+            beside if beside.exists() => beside,
+            _ => return Pricing::default(),
+        },
+    };
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{shown} cannot be read: {e}"));
+    Pricing { file: Some((shown, text)), ..Pricing::default() }
+}
+
 fn parse_output(said: Option<String>) -> (Output, Option<PathBuf>) {
     match said.as_deref() {
         None | Some("text") => (Output::Text, None),
         Some("json") => (Output::Json, None),
         Some("yaml") => (Output::Yaml, None),
         Some("markdown" | "md") => (Output::Markdown, None),
+        Some("csv") => (Output::Csv, None),
         Some(path) => (Output::Text, Some(PathBuf::from(path))),
     }
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bars;
+pub mod csv;
 mod findings;
+mod markdown;
 mod preview;
 mod progress;
 mod prompt;
@@ -125,6 +127,11 @@ impl Terminal {
         if let Some(hint) = &failure.hint {
             let _ = writeln!(err, "       {}", kai_tools::sanitize::clean(hint, true));
         }
+    }
+
+    /// A report as Markdown.
+    pub fn markdown(&self, report: &Report) -> String {
+        markdown::report(report)
     }
 
     /// A report as people read it.

@@ -198,6 +198,7 @@ mod tests {
             decision: Decision::Ask { reason: "a change".into(), typed: typed.map(str::to_string) },
             digest: "d".into(),
             undoes: None,
+            cost: None,
         }
     }
 

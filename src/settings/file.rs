@@ -25,6 +25,8 @@ pub struct File {
     /// Seconds that a model's endpoint may be silent.
     pub model_timeout: Option<u64>,
     pub quiet: Option<bool>,
+    /// A price file.
+    pub prices: Option<String>,
     /// Further credential plugins that may run.
     pub exec_plugins: Vec<String>,
     /// The rules where no context of its own is named.

@@ -33,6 +33,16 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
     if many && view.steps.iter().all(allowed) {
         out.push_str(&format!("   {:<9} you may make all {count} changes\n", "rights"));
     }
+    if let Some(cost) = &view.cost {
+        for l in &cost.lines {
+            let sign = if l.level == Level::Fact {
+                "   ".to_string()
+            } else {
+                format!(" {} ", sign(l.level, style))
+            };
+            wrapped(&format!("{sign}{:<9} ", l.label), &line(&l.text), width, &mut out);
+        }
+    }
     for note in &view.notes {
         out.push_str(&format!(" {} {}\n", style.warn("!"), line(note)));
     }

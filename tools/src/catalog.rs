@@ -5,6 +5,7 @@ mod autoscale;
 mod can_i;
 mod changes;
 mod copy;
+mod cost;
 mod delete;
 mod deploy;
 mod diagnose;
@@ -52,6 +53,7 @@ pub static TOOLS: &[Tool] = &[
     action::<exec::Exec>(),
     action::<port_forward::PortForward>(),
     query::<diagnose::Diagnose>(),
+    query::<cost::Cost>(),
     query::<get::Get>(),
     query::<logs::Logs>(),
     query::<events::Events>(),

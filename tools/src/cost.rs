@@ -1,6 +1,7 @@
 //! What things cost, on a real cluster: what is read for it, and how it is told. The figures are worked out by the crate
 //! `kai_cost`, which reads nothing.
 
+pub(crate) mod answer;
 pub(crate) mod change;
 pub(crate) mod collect;
 pub(crate) mod edits;
@@ -8,6 +9,10 @@ pub mod pricing;
 pub(crate) mod tell;
 pub(crate) mod usage;
 
+pub use answer::{Asked, answer};
 pub use change::PlanCost;
+pub use kai_cost::allocate::Basis;
 pub use kai_cost::doc::Document;
+pub use kai_cost::report::By;
+pub use kai_cost::{prices, say};
 pub use pricing::Pricing;

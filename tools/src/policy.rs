@@ -58,6 +58,17 @@ pub struct Policy {
     pub allow_exec: bool,
     /// Whether this context is production: every change wants the name typed.
     pub production: bool,
+    /// What a change may cost.
+    pub cost: CostPolicy,
+}
+
+/// What a change may cost before a person is asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CostPolicy {
+    /// US dollars a month by which a plan may raise what is reserved or the bill, whichever is more, and still go ahead
+    /// by itself. What cannot be priced does not.
+    pub confirm_above: Option<f64>,
 }
 
 impl Policy {
@@ -85,6 +96,8 @@ pub struct Facts<'a> {
     pub name: &'a str,
     /// Whether every check of the preview could be made; what could not be checked is a no to going ahead by itself.
     pub checked: bool,
+    /// By how much the plan gets dearer, in US dollars a month; `None` when that is not known.
+    pub rise: Option<f64>,
 }
 
 /// What may happen to a previewed plan.
@@ -159,6 +172,16 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
         let reason = if policy.production && facts.risk < Risk::R3 { "production" } else { facts.reason };
         return Decision::Ask { reason: reason.into(), typed: Some(facts.name.into()) };
     }
+    if let Some(limit) = policy.cost.confirm_above {
+        let reason = match facts.rise {
+            Some(rise) if rise <= limit => None,
+            Some(rise) => Some(format!("it costs {rise:.2} USD/month more; policy asks above {limit:.2}")),
+            None => Some(format!("what it costs is not known; policy asks above {limit:.2} USD/month")),
+        };
+        if let Some(reason) = reason {
+            return Decision::Ask { reason, typed: None };
+        }
+    }
     if policy.mode == Mode::Auto && facts.checked {
         return Decision::Allow { rule: "auto mode, reversible".into() };
     }
@@ -191,6 +214,7 @@ mod tests {
             replicas: Some(3),
             name: "backend",
             checked: true,
+            rise: Some(4.51),
         }
     }
 
@@ -246,6 +270,22 @@ mod tests {
         assert!(refused(Policy { max_replicas: Some(2), ..auto() }));
         assert!(!refused(Policy { max_replicas: Some(3), ..auto() }));
         assert!(refused(Policy { max_objects: Some(0), ..auto() }));
+    }
+
+    #[test]
+    fn what_costs_more_is_asked_about() {
+        let auto = |limit| Policy {
+            mode: Mode::Auto,
+            cost: CostPolicy { confirm_above: Some(limit) },
+            ..Policy::default()
+        };
+        let allowed = |d: Decision| matches!(d, Decision::Allow { .. });
+        assert!(allowed(decide(&auto(5.0), &facts(Risk::R2))));
+        let Decision::Ask { reason, typed: None } = decide(&auto(4.5), &facts(Risk::R2)) else { panic!() };
+        assert_eq!(reason, "it costs 4.51 USD/month more; policy asks above 4.50");
+        let unknown = Facts { rise: None, ..facts(Risk::R2) };
+        assert!(!allowed(decide(&auto(1000.0), &unknown)));
+        assert!(allowed(decide(&Policy { mode: Mode::Auto, ..Policy::default() }, &unknown)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Applied, Event, StepResult, apply, is_writing};
-pub(crate) use capacity::{unplaced, what_a_pod_takes};
+pub(crate) use capacity::unplaced;
 pub use owners::Owner;
 pub use preview::preview;
 
@@ -80,6 +80,9 @@ pub struct View {
     /// SHA-256 over everything that an approval is about; another digest is another plan.
     pub digest: String,
     pub undoes: Option<String>,
+    /// What it costs; none where nothing that is paid for changes.
+    #[serde(default)]
+    pub cost: Option<crate::cost::PlanCost>,
 }
 
 /// One write of a preview.

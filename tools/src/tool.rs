@@ -26,6 +26,8 @@ pub struct Context {
     /// Whether a person typed the paths in the arguments; else only those below the working folder are read.
     pub paths_are_typed: bool,
     pub journal: Journal,
+    /// The prices that the person gave.
+    pub pricing: std::sync::Arc<crate::cost::Pricing>,
 }
 
 /// A tool that reads and reports. The struct is its arguments; its doc comment is its description.

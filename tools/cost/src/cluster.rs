@@ -148,8 +148,6 @@ pub struct Shape {
     pub placement: Placement,
     /// The claims it mounts.
     pub claims: Vec<String>,
-    /// What it was added to the containers beyond their sum, for Fargate's own rule: the largest init container.
-    pub init: Size,
 }
 
 impl Shape {

@@ -72,8 +72,10 @@ pub struct Document {
 /// The prices that were used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prices {
-    /// The sources, the one of most nodes first.
+    /// The sources, the one of most nodes first, such as `embedded:exact`.
     pub source: String,
+    /// The same in words.
+    pub says: String,
     /// The day of the oldest price that was used.
     pub as_of: Option<String>,
     /// By node; nodes of the same price are one line.

@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::cluster::{
     Balancer, Billing, Claim, Class, Container, Node, Object, Pod, Range, Shape, Size, Workload,
 };
-use crate::node::{Machine, Provider};
+use crate::node::Machine;
 use crate::place::{Expression, Placement};
+use crate::prices;
 use crate::units::{Bytes, Millicores};
 
 /// The extended resources that are GPUs.
@@ -95,18 +96,11 @@ pub fn node(value: &Value) -> Node {
 }
 
 fn billing(machine: &Machine) -> Billing {
-    let is = |key: &str, value: &str| machine.labels.get(key).is_some_and(|at| at == value);
-    if is("eks.amazonaws.com/compute-type", "fargate") {
-        Billing::Fargate
-    } else if machine.provider == Provider::Gcp && is("cloud.google.com/gke-provisioning", "autopilot")
-        || machine.name.starts_with("gk3-")
-    {
-        // Autopilot's nodes say it nowhere but in their name.
-        Billing::Autopilot
-    } else if is("type", "virtual-kubelet") || is("kubernetes.io/role", "agent-virtual") {
-        Billing::Unknown
-    } else {
-        Billing::Machine
+    match prices::billing(machine) {
+        Some(prices::Billing::Pods(prices::Platform::Fargate)) => Billing::Fargate,
+        Some(prices::Billing::Pods(prices::Platform::Autopilot)) => Billing::Autopilot,
+        Some(prices::Billing::Unknown) => Billing::Unknown,
+        None => Billing::Machine,
     }
 }
 
@@ -137,7 +131,6 @@ pub fn shape(spec: &Value) -> Shape {
         containers,
         placement: placement(spec),
         claims: list(spec, "/volumes").iter().filter_map(claim).filter(|c| !c.is_empty()).collect(),
-        init: starting,
     }
 }
 

@@ -415,8 +415,10 @@ pub fn provenance(document: &mut Document, snapshot: &Snapshot, tariff: &Tariff)
     let mut by_count: Vec<(Source, usize)> = sources.into_iter().collect();
     by_count.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let names: Vec<&str> = by_count.iter().map(|(source, _)| source.name()).collect();
+    let said: Vec<&str> = by_count.iter().map(|(source, _)| source.says()).collect();
     document.prices = doc::Prices {
-        source: if names.is_empty() { "generic rates".to_owned() } else { names.join(", ") },
+        source: if names.is_empty() { "unknown".to_owned() } else { names.join(", ") },
+        says: if said.is_empty() { "no price of a node".to_owned() } else { said.join(", ") },
         as_of: tariff.nodes.iter().flatten().filter_map(|p| p.as_of).min().map(|d| d.to_string()),
         nodes,
         other: tariff.other.clone(),

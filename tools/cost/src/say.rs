@@ -171,7 +171,7 @@ pub fn footer(document: &Document) -> String {
     };
     format!(
         "USD per month of 730 h; {}{date}; by {}; confidence {}{why}. Not counted: {}.",
-        document.prices.source,
+        document.prices.says,
         document.basis,
         format!("{:?}", document.confidence).to_lowercase(),
         short(&document.not_counted)

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
+
 use crate::cluster::{Billing, Shape, Size, Snapshot};
-use crate::prices::NodePrice;
-use crate::units::{
-    Bytes, HOURS_PER_MONTH, Hourly, Monthly, PerCoreHour, PerGibHour, PerGibMonth, PerGpuHour,
-};
+use crate::node::{Machine, Provider};
+use crate::prices::{NodePrice, Platform, Prices, fargate_size};
+use crate::units::{Bytes, Hourly, Millicores, Monthly, PerCoreHour, PerGibHour, PerGibMonth, PerGpuHour};
 
 /// What something costs a month, by what it is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -97,6 +98,68 @@ pub struct Tariff {
 }
 
 impl Tariff {
+    /// The prices that hold in a snapshot. `today` decides which of them are old.
+    pub fn of(snapshot: &Snapshot, prices: &Prices, today: Date) -> Tariff {
+        let mut tariff = Tariff::default();
+        let provider = provider(snapshot);
+        let mut providers: Vec<Provider> = snapshot.nodes.iter().map(|n| n.machine.provider).collect();
+        providers.sort_unstable();
+        providers.dedup();
+        tariff.nodes = snapshot
+            .nodes
+            .iter()
+            .map(|n| if n.billing == Billing::Machine { prices.node(&n.machine) } else { None })
+            .collect();
+        let no_machine = Machine::read("", &BTreeMap::new(), None, (Millicores(1000), Bytes(Bytes::GIB), 0));
+        tariff.generic = prices.node(&no_machine).map(|p| Rates { cpu: p.cpu, memory: p.memory, gpu: p.gpu });
+        let mut matched: Vec<String> = Vec::new();
+        for class in &snapshot.classes {
+            let (name, driver) = (Some(class.name.as_str()), Some(class.provisioner.as_str()));
+            if let Some(found) = prices.storage(name, driver, class.disk.as_deref(), provider) {
+                tariff.storage.insert(class.name.clone(), found.value);
+                if class.default {
+                    tariff.storage.insert(String::new(), found.value);
+                }
+                matched.push(found.matched);
+            }
+        }
+        // A claim's class may be gone, or may not be readable; a claim without one has what the cloud gives by default.
+        let named = snapshot.claims.iter().map(|c| c.class.as_str()).chain([""]);
+        for class in named {
+            let asked = Some(class).filter(|c| !c.is_empty());
+            if !tariff.storage.contains_key(class)
+                && let Some(found) = prices.storage(asked, None, None, provider)
+            {
+                tariff.storage.insert(class.to_owned(), found.value);
+            }
+        }
+        let balancer = prices.load_balancer(provider);
+        let plane = prices.control_plane(provider, is_managed(snapshot));
+        let rates = |platform| {
+            let found = prices.pods(platform)?;
+            let rates = found.value;
+            let pod = Rates { cpu: rates.cpu, memory: rates.memory, gpu: PerGpuHour(0.0) };
+            Some((pod, found.matched))
+        };
+        let (fargate, autopilot) = (rates(Platform::Fargate), rates(Platform::Autopilot));
+        let uses = |billing| snapshot.nodes.iter().any(|n| n.billing == billing);
+        matched.extend(plane.as_ref().map(|p| p.matched.clone()));
+        matched
+            .extend(balancer.as_ref().filter(|_| !snapshot.balancers.is_empty()).map(|b| b.matched.clone()));
+        for (billing, found) in [(Billing::Fargate, &fargate), (Billing::Autopilot, &autopilot)] {
+            matched.extend(found.as_ref().filter(|_| uses(billing)).map(|(_, matched)| matched.clone()));
+        }
+        matched.sort();
+        matched.dedup();
+        tariff.balancer = balancer.map(|b| b.value);
+        tariff.control_plane = plane.map(|p| p.value);
+        tariff.fargate = fargate.map(|(rates, _)| rates);
+        tariff.autopilot = autopilot.map(|(rates, _)| rates);
+        tariff.other = matched;
+        tariff.warnings = prices.stale_for(today, &providers);
+        tariff
+    }
+
     /// The rates of a node.
     pub fn node(&self, at: usize) -> Option<Rates> {
         self.nodes.get(at)?.as_ref().map(|p| Rates { cpu: p.cpu, memory: p.memory, gpu: p.gpu })
@@ -131,7 +194,10 @@ impl Tariff {
     /// What a pod of this shape costs where pods are billed one by one; `None` where that price is not known.
     pub fn billed(&self, billing: Billing, shape: &Shape) -> Option<Money> {
         match billing {
-            Billing::Fargate => Some(self.fargate?.of(fargate(shape)?)),
+            Billing::Fargate => {
+                let (cpu, memory) = fargate_size(shape.size.cpu, shape.size.memory)?;
+                Some(self.fargate?.of(Size { cpu, memory, gpus: 0 }))
+            }
             Billing::Autopilot => Some(self.autopilot?.of(shape.size)),
             Billing::Machine | Billing::Unknown => None,
         }
@@ -148,33 +214,20 @@ impl Tariff {
     }
 }
 
-/// A month's hours, for what is counted by the hour.
-pub const MONTH: f64 = HOURS_PER_MONTH;
+/// Whose cluster it is: that of most of its nodes.
+fn provider(snapshot: &Snapshot) -> Provider {
+    let mut counts: BTreeMap<Provider, usize> = BTreeMap::new();
+    for node in &snapshot.nodes {
+        *counts.entry(node.machine.provider).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(Provider::Other, |(provider, _)| provider)
+}
 
-/// The memory that Fargate takes for the kubelet and its helpers.
-const FARGATE_OWN: Bytes = Bytes(256 << 20);
-/// Fargate's sizes: millicores, least and most GiB, and the step between; half a GiB where the least is below one.
-const FARGATE: [(i64, i64, i64, i64); 7] = [
-    (250, 0, 0, 0),
-    (500, 1, 4, 1),
-    (1000, 2, 8, 1),
-    (2000, 4, 16, 1),
-    (4000, 8, 30, 1),
-    (8000, 16, 60, 4),
-    (16000, 32, 120, 8),
-];
-
-/// The size that Fargate rounds a pod up to; none for one that is larger than its largest.
-pub fn fargate(shape: &Shape) -> Option<Size> {
-    let asked = shape.size;
-    let memory = asked.memory + FARGATE_OWN;
-    FARGATE.iter().filter(|size| asked.cpu.0 <= size.0).find_map(|(cpu, least, most, step)| {
-        let mut sizes: Vec<i64> = match least {
-            // A quarter of a core comes with half a GiB, one, or two.
-            0 => vec![Bytes::GIB / 2, Bytes::GIB, 2 * Bytes::GIB],
-            _ => (*least..=*most).step_by(*step as usize).map(|gib| gib * Bytes::GIB).collect(),
-        };
-        sizes.retain(|size| *size >= memory.0);
-        sizes.first().map(|size| Size::new(*cpu, *size))
-    })
+/// Whether somebody else runs the control plane: none of the nodes does.
+fn is_managed(snapshot: &Snapshot) -> bool {
+    let own = |n: &crate::cluster::Node| {
+        let role = |name: &str| n.machine.labels.contains_key(&format!("node-role.kubernetes.io/{name}"));
+        role("control-plane") || role("master")
+    };
+    !snapshot.nodes.is_empty() && !snapshot.nodes.iter().any(own)
 }

@@ -41,7 +41,7 @@ impl PlanCost {
 
 /// What besides nodes and pods was read for a plan's price.
 pub(crate) struct Ground {
-    tariff: Result<kai_cost::prices::Prices, ToolError>,
+    prices: Result<kai_cost::prices::Prices, ToolError>,
     autoscaler: Autoscaler,
     classes: Seen,
     claims: Vec<Value>,
@@ -66,12 +66,16 @@ fn only_replaced(change: &Change) -> bool {
 
 /// Reads what the price of a plan depends on, besides nodes and pods.
 pub(crate) async fn ground(cluster: &Cluster, pricing: &Pricing, changes: &[Change]) -> Option<Ground> {
-    if !is_priced(changes) {
-        return None;
+    match is_priced(changes) {
+        true => Some(always(cluster, pricing, changes).await),
+        false => None,
     }
-    let stores = |c: &&Change| {
-        matches!(c.kind.kind.as_str(), "PersistentVolumeClaim" | "StatefulSet" | "Namespace")
-    };
+}
+
+/// The same, whatever the changes are.
+pub(crate) async fn always(cluster: &Cluster, pricing: &Pricing, changes: &[Change]) -> Ground {
+    let stores =
+        |c: &&Change| matches!(c.kind.kind.as_str(), "PersistentVolumeClaim" | "StatefulSet" | "Namespace");
     let gone: Vec<&str> = changes
         .iter()
         .filter(|c| c.kind.kind == "Namespace" && c.does == Does::Delete)
@@ -87,14 +91,14 @@ pub(crate) async fn ground(cluster: &Cluster, pricing: &Pricing, changes: &[Chan
             false => Ok(Vec::new()),
         }
     };
-    let (tariff, autoscaler, classes, claims, services) = tokio::join!(
+    let (prices, autoscaler, classes, claims, services) = tokio::join!(
         pricing.on(cluster),
         collect::autoscaler(cluster),
         classes,
         within("persistentvolumeclaim"),
         within("service"),
     );
-    Some(Ground { tariff, autoscaler, classes, claims, services })
+    Ground { prices, autoscaler, classes, claims, services }
 }
 
 /// What a plan costs. `scalers` are the autoscalers of the namespaces that it touches.
@@ -113,10 +117,40 @@ pub(crate) fn of_plan(
         return Some(PlanCost { document: None, lines: vec![Line::new(Level::Fact, "cost", SAME)] })
             .filter(|_| changes.iter().any(|c| c.replaces_pods()));
     };
-    let prices = match &ground.tariff {
+    let prices = match &ground.prices {
         Ok(prices) => prices,
         Err(e) => return Some(PlanCost::unknown(&e.to_string())),
     };
+    let (snapshot, costly) = read(changes, ground, nodes, pods, scalers);
+    let tariff = Tariff::of(&snapshot, prices, today);
+    Some(tell(&snapshot, &tariff, &costly, nodes.is_err() || pods.is_err()))
+}
+
+/// The document of changes that are not made.
+///
+/// # Errors
+/// A wrong price file.
+pub(crate) fn priced(
+    changes: &[&Change],
+    ground: &Ground,
+    nodes: &Seen,
+    pods: &Seen,
+    scalers: &[Value],
+    today: jiff::civil::Date,
+) -> Result<Document, ToolError> {
+    let prices = ground.prices.as_ref().map_err(Clone::clone)?;
+    let (snapshot, costly) = read(changes, ground, nodes, pods, scalers);
+    let tariff = Tariff::of(&snapshot, prices, today);
+    Ok(document(&snapshot, &tariff, &costly, nodes.is_err() || pods.is_err()))
+}
+
+fn read(
+    changes: &[&Change],
+    ground: &Ground,
+    nodes: &Seen,
+    pods: &Seen,
+    scalers: &[Value],
+) -> (Snapshot, Costly) {
     let mut snapshot = collect::snapshot(nodes, pods, ground.autoscaler);
     snapshot.claims = collect::claims(&ground.claims);
     snapshot.balancers = ground.services.iter().filter_map(kai_cost::read::balancer).collect();
@@ -125,8 +159,7 @@ pub(crate) fn of_plan(
         Err(e) => snapshot.missing.push(format!("storage classes cannot be looked at: {e}")),
     }
     let costly = edits::costly(changes, &snapshot, scalers);
-    let tariff = Tariff::of(&snapshot, prices, today);
-    Some(tell(&snapshot, &tariff, &costly, nodes.is_err() || pods.is_err()))
+    (snapshot, costly)
 }
 
 const SAME: &str = "unchanged: the same replicas with the same requests";
@@ -155,7 +188,9 @@ fn tell(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> P
             } else {
                 cost.lines.push(fact("bill", say::bill(change, autoscaled)));
             }
-            cost.lines.extend(change.range.as_ref().and_then(|r| say::range(r, change)).map(|said| fact("range", said)));
+            cost.lines.extend(
+                change.range.as_ref().and_then(|r| say::range(r, change)).map(|said| fact("range", said)),
+            );
         }
         let prices = say::footer(&document);
         cost.lines.push(fact("prices", prices));
@@ -171,10 +206,12 @@ fn tell(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> P
 pub(crate) fn document(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> Document {
     let edits = &costly.edits;
     let now = delta(snapshot, tariff, edits, At::Now);
-    let ranged = edits.workloads.iter().any(|e| {
-        [&e.before, &e.after].into_iter().flatten().any(|s| s.range.is_some_and(|r| r.max > r.min))
-    });
-    let ends = ranged.then(|| (delta(snapshot, tariff, edits, At::Min), delta(snapshot, tariff, edits, At::Max)));
+    let ranged = edits
+        .workloads
+        .iter()
+        .any(|e| [&e.before, &e.after].into_iter().flatten().any(|s| s.range.is_some_and(|r| r.max > r.min)));
+    let ends =
+        ranged.then(|| (delta(snapshot, tariff, edits, At::Min), delta(snapshot, tariff, edits, At::Max)));
     let mut change = doc::change(&now, ends.as_ref().map(|(least, most)| (least, most)));
     if blind {
         change.bill = doc::Bill::default();

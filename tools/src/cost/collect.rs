@@ -94,7 +94,9 @@ pub(crate) fn snapshot(nodes: &Seen, pods: &Seen, autoscaler: Autoscaler) -> Sna
     let mut snapshot = Snapshot { autoscaler, ..Snapshot::default() };
     match nodes {
         Ok(nodes) => snapshot.nodes = nodes.iter().map(read::node).collect(),
-        Err(e) => snapshot.missing.push(format!("nodes cannot be looked at, so neither their prices nor their room is known: {e}")),
+        Err(e) => snapshot
+            .missing
+            .push(format!("nodes cannot be looked at, so neither their prices nor their room is known: {e}")),
     }
     match pods {
         Ok(pods) => snapshot.pods = pods.iter().filter_map(read::pod).collect(),
@@ -118,8 +120,18 @@ pub(crate) fn classes(found: &[Value]) -> Vec<Class> {
 }
 
 /// Everything that a question about a scope needs.
-pub(crate) async fn whole(cluster: &Cluster, namespace: Option<&str>) -> Result<(Snapshot, String), ToolError> {
-    let kinds = ["deployment", "statefulset", "daemonset", "horizontalpodautoscaler", "persistentvolumeclaim", "service"];
+pub(crate) async fn whole(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<(Snapshot, String), ToolError> {
+    let kinds = [
+        "deployment",
+        "statefulset",
+        "daemonset",
+        "horizontalpodautoscaler",
+        "persistentvolumeclaim",
+        "service",
+    ];
     let lists = futures::future::join_all(kinds.iter().map(|kind| all(cluster, kind, namespace)));
     let volumes = async {
         match namespace {
@@ -140,7 +152,9 @@ pub(crate) async fn whole(cluster: &Cluster, namespace: Option<&str>) -> Result<
     let pods = match everywhere {
         // Whoever may not see all pods sees what is theirs; what nobody has cannot be said then.
         Err(ToolError::Forbidden { message }) if namespace.is_some() => {
-            missing.push(format!("pods of other namespaces cannot be looked at, so what is idle is not known: {message}"));
+            missing.push(format!(
+                "pods of other namespaces cannot be looked at, so what is idle is not known: {message}"
+            ));
             pods(cluster, namespace).await
         }
         other => other,

@@ -212,7 +212,9 @@ fn autoscaler(change: &Change, snapshot: &Snapshot, all: &mut Costly) {
     let mut edit = Edit { object, before: Some(state.clone()), after: Some(state) };
     with_range(&mut edit.before, old);
     with_range(&mut edit.after, new);
-    if edit.before.as_ref().map(|s| (s.replicas, s.range)) != edit.after.as_ref().map(|s| (s.replicas, s.range)) {
+    if edit.before.as_ref().map(|s| (s.replicas, s.range))
+        != edit.after.as_ref().map(|s| (s.replicas, s.range))
+    {
         all.edits.workloads.push(edit);
     }
 }

@@ -109,7 +109,11 @@ fn rows(document: &Document, report: &mut Report) {
         add(ranged, span(&item.reserved));
         add(measured, percent(item.efficiency));
         add(measured, item.waste.map_or_else(|| "-".into(), |w| money(Some(w))));
-        add(stored, item.pv.map_or_else(|| "unknown".into(), |x| if x > 0.0 { money(Some(x)) } else { String::new() }));
+        add(
+            stored,
+            item.pv
+                .map_or_else(|| "unknown".into(), |x| if x > 0.0 { money(Some(x)) } else { String::new() }),
+        );
         add(everywhere, item.namespace.clone());
         table.push(cells);
     }
@@ -121,7 +125,8 @@ fn rows(document: &Document, report: &mut Report) {
 fn totals(document: &Document, report: &mut Report) {
     let totals = &document.totals;
     let mut table = Table::new("", &["PER MONTH", "USD", ""]);
-    let mut add = |what: &str, amount: Option<f64>, note: String| table.push([what.to_string(), money(amount), note]);
+    let mut add =
+        |what: &str, amount: Option<f64>, note: String| table.push([what.to_string(), money(amount), note]);
     let ranged = span(&totals.reserved);
     let note = if ranged.is_empty() { String::new() } else { format!("{ranged} as autoscaled") };
     add("reserved", totals.reserved.now, note);
@@ -207,7 +212,8 @@ fn loose_ends(document: &Document, report: &mut Report) {
 
 fn summary(document: &Document, report: &mut Report) {
     let totals = &document.totals;
-    if let Some(most) = document.items.iter().max_by(|a, b| a.waste.unwrap_or(0.0).total_cmp(&b.waste.unwrap_or(0.0)))
+    if let Some(most) =
+        document.items.iter().max_by(|a, b| a.waste.unwrap_or(0.0).total_cmp(&b.waste.unwrap_or(0.0)))
         && let Some(waste) = most.waste.filter(|w| *w >= 0.01)
         && let Some(all) = totals.waste
     {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Level, Line};
+use crate::cost::collect::what_counts;
 use crate::object::{items, selects, text};
 use crate::plan::Change;
 use crate::quantity::{milli, show_bytes, show_cpu, whole};
@@ -21,27 +22,6 @@ pub(super) struct Request {
 pub(super) fn requested(spec: &Value) -> Request {
     let requests = resources::requests(spec);
     Request { cpu: requests.cpu.unwrap_or(0), memory: requests.memory.unwrap_or(0) }
-}
-
-/// The part of a pod that [`fit`] looks at: where it is, and what it requests.
-pub(crate) fn what_a_pod_takes(pod: &Value) -> Value {
-    let requests =
-        |list: &str| -> Vec<Value> {
-            items(pod, list)
-            .iter()
-            .map(|c| json!({
-                "restartPolicy": text(c, "/restartPolicy"),
-                "resources": {"requests": c.pointer("/resources/requests").cloned().unwrap_or_default()},
-            }))
-            .collect()
-        };
-    json!({"spec": {
-        "nodeName": text(pod, "/spec/nodeName"),
-        "containers": requests("/spec/containers"),
-        "initContainers": requests("/spec/initContainers"),
-        "overhead": pod.pointer("/spec/overhead").cloned().unwrap_or_default(),
-        "resources": pod.pointer("/spec/resources").cloned().unwrap_or_default(),
-    }})
 }
 
 struct Room {
@@ -71,7 +51,7 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Li
         *used.entry(room.name.clone()).or_default() += 1;
         left -= 1;
     }
-    let as_pod = what_a_pod_takes(&json!({"spec": spec}));
+    let as_pod = what_counts(&json!({"spec": spec}));
     for (node, count) in &used {
         for _ in 0..*count {
             let mut pod = as_pod.clone();
@@ -336,7 +316,7 @@ mod tests {
         let spec = json!({"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "256Mi"}}}]});
         let running =
             json!({"spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "700m"}}}]}});
-        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &mut vec![what_a_pod_takes(&running)]);
+        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &mut vec![what_counts(&running)]);
         assert_eq!(line.text, "+2 of 500m CPU / 256Mi: room on n1 (1.70 of 2 CPU requested after)");
         let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &mut Vec::new());
         assert!(

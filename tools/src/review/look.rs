@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{capacity, needs};
+use super::needs;
 use crate::cluster::Cluster;
-use crate::cluster::read::Listing;
+use crate::cost::Pricing;
+use crate::cost::change::{Ground, ground, is_priced};
+use crate::cost::collect;
 use crate::error::ToolError;
 use crate::object::{ObjectRef, builtin};
 use crate::plan::{Change, Plan};
@@ -27,12 +29,14 @@ pub(super) struct Surroundings {
     pub namespaces: BTreeMap<String, Namespace>,
     /// Workloads that a change waits for, as they are now: `None` when there is none.
     pub needs: BTreeMap<ObjectRef, Result<Option<Value>, ToolError>>,
-    /// Nodes and running pods; only read when pods are added.
+    /// Nodes and running pods; only read when pods are added, or something else is changed that costs.
     pub nodes: Option<(Seen, Seen)>,
+    /// What else the price of the plan depends on.
+    pub ground: Option<Ground>,
 }
 
 /// Reads the surroundings of a plan.
-pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
+pub(super) async fn look(cluster: &Cluster, plan: &Plan, pricing: &Pricing) -> Surroundings {
     // What runs pods has neighbours that matter; what does not has none.
     let runs_pods = |c: &&Change| c.is_workload() || c.added_pods() != 0;
     let mut names: Vec<&str> =
@@ -50,23 +54,17 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan) -> Surroundings {
         );
         ((*name).to_string(), Namespace { autoscalers, budgets, quotas, services })
     }));
+    let counts = adds_pods || is_priced(&plan.changes);
     let nodes = async {
-        if !adds_pods {
+        if !counts {
             return None;
         }
-        let running = Listing {
-            fields: Some("status.phase!=Succeeded,status.phase!=Failed".into()),
-            keep: Some(capacity::what_a_pod_takes),
-            ..Listing::default()
-        };
-        let every = Listing::default();
-        let (node, pod) = (builtin("node"), builtin("pod"));
-        let (nodes, pods) =
-            tokio::join!(cluster.list(&node, None, &every), cluster.list(&pod, None, &running));
-        Some((nodes.map(|l| l.items), pods.map(|l| l.items)))
+        Some(tokio::join!(collect::all(cluster, "node", None), collect::pods(cluster, None)))
     };
-    let (namespaces, nodes, needs) = tokio::join!(namespaces, nodes, needs::look(cluster, &plan.changes));
-    Surroundings { namespaces: namespaces.into_iter().collect(), needs, nodes }
+    let ground = ground(cluster, pricing, &plan.changes);
+    let needs = needs::look(cluster, &plan.changes);
+    let (namespaces, nodes, ground, needs) = tokio::join!(namespaces, nodes, ground, needs);
+    Surroundings { namespaces: namespaces.into_iter().collect(), needs, nodes, ground }
 }
 
 /// Whether the user may make the change, as the API server says; `None` when it would not say.

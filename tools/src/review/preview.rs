@@ -9,6 +9,8 @@ use super::foresee::{Foresight, Makes, foresee};
 use super::look::{Namespace, Seen, Surroundings, look, may};
 use super::risk::Assessment;
 use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, needs, owners, risk};
+use crate::cost::answer::today;
+use crate::cost::{PlanCost, change};
 use crate::error::ToolError;
 use crate::journal::sha256;
 use crate::plan::{Change, Does, Plan, UndoBy};
@@ -49,12 +51,16 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
         })
         .collect();
     let looks = stream::iter(looks).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
-    let (identity, mut around, answers) = tokio::join!(cluster.identity(), look(cluster, &plan), looks);
+    let (identity, mut around, answers) =
+        tokio::join!(cluster.identity(), look(cluster, &plan, &context.pricing), looks);
     let identity = identity?;
+    let answers: Vec<(Foresight, Option<bool>)> =
+        answers.into_iter().map(|(foreseen, may)| foreseen.map(|f| (f, may))).collect::<Result<_, _>>()?;
+    let cost = cost(&answers, &around, context);
     let mut steps = Vec::new();
     let mut views = Vec::new();
     for (foreseen, may) in answers {
-        let (step, view) = step(foreseen?, may, &mut around);
+        let (step, view) = step(foreseen, may, &mut around);
         steps.push(step);
         views.push(view);
     }
@@ -69,7 +75,7 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
     let digest = digest(&identity, &steps, &views, risk.risk);
     let seed = format!("{digest}{}", context.now);
     let id = sha256(seed.as_bytes())[..6].to_string();
-    let decision = decide(policy, &risk, &plan.name, &steps, &views);
+    let decision = decide(policy, &risk, &plan.name, &steps, &views, cost.as_ref());
     let mut notes = plan.notes;
     match unchanged {
         0 => {}
@@ -88,8 +94,21 @@ pub async fn preview(plan: Plan, context: &Context, policy: &Policy) -> Result<P
         decision,
         digest,
         undoes: plan.undoes,
+        cost,
     };
     Ok(Preview { view, cluster: cluster.clone(), steps, made: Instant::now() })
+}
+
+/// What the plan costs, on what was read for it: the API server's own answer to the dry run where it gives one.
+fn cost(answers: &[(Foresight, Option<bool>)], around: &Surroundings, context: &Context) -> Option<PlanCost> {
+    // What is refused will not be made, and so costs nothing.
+    let kept = answers.iter().map(|(f, _)| f).filter(|f| f.lines.iter().all(|l| l.label != "refused"));
+    let changes: Vec<&Change> = kept.map(|f| &f.change).collect();
+    let scalers: Vec<Value> =
+        around.namespaces.values().filter_map(|n| n.autoscalers.as_ref().ok()).flatten().cloned().collect();
+    let none = (Ok(Vec::new()), Ok(Vec::new()));
+    let (nodes, pods) = around.nodes.as_ref().unwrap_or(&none);
+    change::of_plan(&changes, around.ground.as_ref(), nodes, pods, &scalers, today(context))
 }
 
 /// Drops what an apply would not change; how many there were.
@@ -214,7 +233,14 @@ fn digest(
     sha256(all.to_string().as_bytes())
 }
 
-fn decide(policy: &Policy, risk: &Assessment, name: &str, steps: &[Step], views: &[StepView]) -> Decision {
+fn decide(
+    policy: &Policy,
+    risk: &Assessment,
+    name: &str,
+    steps: &[Step],
+    views: &[StepView],
+    cost: Option<&PlanCost>,
+) -> Decision {
     let lines = || views.iter().flat_map(|v| &v.lines);
     let refuse = |reason: String, hint: &str| Decision::Refuse { reason, hint: hint.into() };
     if let Some(refused) = lines().find(|l| l.label == "refused") {
@@ -256,6 +282,7 @@ fn decide(policy: &Policy, risk: &Assessment, name: &str, steps: &[Step], views:
         replicas,
         name,
         checked,
+        rise: cost.map_or(Some(0.0), PlanCost::rise),
     };
     policy::decide(policy, &facts)
 }

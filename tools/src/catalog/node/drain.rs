@@ -8,11 +8,12 @@ use super::{Node, is_cordoned, schedulable};
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::cluster::resolve::{Resolved, resolved};
+use crate::cost::collect::what_counts;
 use crate::error::ToolError;
 use crate::object::{builtin, number, selects, text};
 use crate::plan::drain::{Place, controller, has_local_data, place};
 use crate::plan::{Change, Plan};
-use crate::review::{Level, Line, unplaced, what_a_pod_takes};
+use crate::review::{Level, Line, unplaced};
 
 /// Most names that one sentence lists.
 const NAMES: usize = 8;
@@ -33,7 +34,7 @@ impl Node {
         let here = Listing { fields: Some(format!("spec.nodeName={name}")), ..Listing::default() };
         let elsewhere = Listing {
             fields: Some(format!("spec.nodeName!={name},status.phase!=Succeeded,status.phase!=Failed")),
-            keep: Some(what_a_pod_takes),
+            keep: Some(what_counts),
             ..Listing::default()
         };
         let every = Listing::default();

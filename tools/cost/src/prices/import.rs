@@ -1,0 +1,1 @@
+//! OpenCost's price files, as price files of kai.
