@@ -12,8 +12,6 @@ mod others;
 mod read;
 mod split;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -222,3 +220,8 @@ fn named(source: Source, file: &PriceFile) -> String {
         None => name.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod tests;

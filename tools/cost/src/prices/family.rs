@@ -5,10 +5,10 @@ use crate::node::{Machine, Provider};
 use super::table::{Quoted, Row, Table};
 
 /// What the types of a family cost for a core and a GiB.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fit<'a> {
-    /// "c6i".
-    pub family: &'a str,
+    /// "c6i", "Standard_D*s_v5".
+    pub family: String,
     /// How many types it is from.
     pub types: usize,
     pub region: &'a str,
@@ -66,8 +66,8 @@ pub(super) fn fit<'a>(table: &'a Table, kind: &'a str, machine: &Machine) -> Opt
 
 type Family<'a> = (&'a str, &'a str);
 
-fn shown<'a>(family: Family<'a>) -> &'a str {
-    family.0
+fn shown((start, end): Family<'_>) -> String {
+    if end.is_empty() { start.to_owned() } else { format!("{start}*{end}") }
 }
 
 /// What a type is a member of: the same before its size and after it.

@@ -223,7 +223,7 @@ fn near(
     let given = value / section.text.fx;
     let slip = usual.and_then(|usual| limits::outlier(given, value, usual, what, key.contains("hour")));
     match slip {
-        Some((reason, advice)) if !section.text.force && !(free && value == 0.0) => {
+        Some((reason, advice)) if !(section.text.force || free && value == 0.0) => {
             Err(section.error(at, key, reason, advice))
         }
         _ => Ok(()),

@@ -58,9 +58,7 @@ impl Flag {
                 .filter(|_| by_hour)
                 .or_else(|| usual.and_then(|usual| limits::outlier(price, price, usual, what, by_hour)));
             match slip {
-                Some((reason, advice)) if !force && !(free && price == 0.0) => {
-                    Err(error(key, reason, advice))
-                }
+                Some((reason, advice)) if !(force || free && price == 0.0) => Err(error(key, reason, advice)),
                 _ => Ok(()),
             }
         };

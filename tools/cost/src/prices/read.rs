@@ -128,8 +128,8 @@ impl<'a, 'i> Section<'a, 'i> {
         let reason = format!("is {} where {wanted} is needed", kind(found));
         let advice = match wanted {
             "text" => format!("write {key} = \"...\""),
-            "a number" => format!("write {key} = 0.1, without quotes"),
-            "a table" => format!("write a section [{key}]"),
+            "a number" => "write the number without quotes".to_owned(),
+            "a table" => format!("write {key} = {{ ... }} or a section"),
             _ => format!("write {wanted}"),
         };
         self.error(at, key, reason, advice)
