@@ -70,6 +70,9 @@ pub enum PricesCommand {
         /// The values are monthly, as in OpenCost's ConfigMap `pricing-configs`; else hourly, as in default.json.
         #[arg(long)]
         monthly: bool,
+        /// The day of these prices, such as 2026-11-01.
+        #[arg(long, value_name = "DATE")]
+        as_of: jiff::civil::Date,
     },
     /// Check a price file.
     Check {
@@ -245,15 +248,13 @@ pub fn prices(
     command: Option<&PricesCommand>,
 ) -> Result<ExitStatus, Failure> {
     match command {
-        Some(PricesCommand::Import { file, monthly }) => {
+        Some(PricesCommand::Import { file, monthly, as_of }) => {
             let text = read(file).map_err(Failure::usage)?;
             let name = file.display().to_string();
-            let is_csv = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-            let unit = if *monthly { prices::import::Unit::Monthly } else { prices::import::Unit::Hourly };
-            let made = if is_csv {
-                prices::import::csv(&name, &text)
-            } else {
-                prices::import::json(&name, &text, unit)
+            let period = if *monthly { prices::import::Period::Month } else { prices::import::Period::Hour };
+            let made = match file.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+                true => prices::import::opencost_csv(&name, &text, *as_of),
+                false => prices::import::opencost_json(&name, &text, period, *as_of),
             };
             terminal.answer(made.map_err(|e| Failure::usage(e.to_string()))?.trim_end());
         }

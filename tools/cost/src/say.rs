@@ -42,10 +42,14 @@ pub fn cores(cores: f64) -> String {
     if milli.abs() < 1000.0 && milli != 0.0 { format!("{milli}m") } else { format!("{cores:.2}") }
 }
 
-/// Memory from GiB: `256Mi`, `1.5Gi`.
+/// Memory from GiB: `256Mi`, `1.25Gi`, `16Gi`.
 pub fn gib(gib: f64) -> String {
     let mib = (gib * 1024.0).round();
-    if mib.abs() < 1024.0 { format!("{mib}Mi") } else { format!("{:.1}Gi", mib / 1024.0) }
+    if mib.abs() < 1024.0 {
+        return format!("{mib}Mi");
+    }
+    let text = format!("{:.2}", mib / 1024.0);
+    format!("{}Gi", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Used of requested in percent.
@@ -206,6 +210,6 @@ mod tests {
             assert_eq!((money(amount).as_str(), signed(amount).as_str()), (plain, with_sign));
         }
         assert_eq!((cores(0.25), cores(1.5), cores(0.0)), ("250m".into(), "1.50".into(), "0.00".into()));
-        assert_eq!((gib(0.25), gib(1.5)), ("256Mi".into(), "1.5Gi".into()));
+        assert_eq!((gib(0.25), gib(1.25), gib(16.0)), ("256Mi".into(), "1.25Gi".into(), "16Gi".into()));
     }
 }

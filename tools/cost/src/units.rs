@@ -69,10 +69,12 @@ macro_rules! unit {
 
 unit!(
     /// Thousandths of a CPU core.
+    #[derive(Eq, Ord)]
     Millicores(i64)
 );
 unit!(
     /// Bytes of memory or of a volume.
+    #[derive(Eq, Ord)]
     Bytes(i64)
 );
 unit!(
@@ -99,21 +101,6 @@ unit!(
     /// US dollars for one GiB of a volume and one month.
     PerGibMonth(f64)
 );
-
-impl Eq for Millicores {}
-impl Eq for Bytes {}
-
-impl Ord for Millicores {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
-impl Ord for Bytes {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
-}
 
 impl Millicores {
     /// In whole cores.

@@ -69,7 +69,7 @@ fn rows(document: &Document, report: &mut Report) {
     let measured = document.items.iter().any(|i| i.efficiency.is_some());
     let stored = document.items.iter().any(|i| i.pv.is_some_and(|x| x > 0.0));
     let ranged = document.items.iter().any(|i| !span(&i.reserved).is_empty());
-    let mut names: Vec<(&str, u8)> = vec![(&first, 0), ("NOW/mo", 0), ("PODS", 3), ("CPU", 2), ("MEMORY", 2)];
+    let mut names: Vec<(&str, u8)> = vec![(&first, 0), ("PODS", 3), ("CPU", 2), ("MEMORY", 2), ("NOW/mo", 0)];
     let mut add = |when: bool, name: &'static str, importance: u8| {
         if when {
             names.push((name, importance));
@@ -93,13 +93,13 @@ fn rows(document: &Document, report: &mut Report) {
     for item in &document.items {
         let mut cells = vec![
             name(item, by),
-            money(item.allocated),
             match item.pending {
                 0 => item.replicas.now.to_string(),
                 n => format!("{} ({n} pending)", item.replicas.now),
             },
             cores(item.cpu_cores),
             gib(item.mem_gib),
+            money(item.allocated),
         ];
         let mut add = |when: bool, cell: String| {
             if when {
