@@ -8,6 +8,7 @@ mod automaton;
 mod context;
 mod grammar;
 mod parse;
+mod price;
 mod resolve;
 mod slots;
 mod template;

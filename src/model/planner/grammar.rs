@@ -72,6 +72,9 @@ pub struct Phrase {
     /// Arguments that the phrase sets by itself.
     #[serde(default)]
     pub with: Map<String, Value>,
+    /// What is called beside it, for a sentence that asks for more than one tool knows.
+    #[serde(default)]
+    pub also: Vec<(String, Map<String, Value>)>,
     /// Legal only as the whole sentence.
     #[serde(default)]
     pub alone: bool,

@@ -48,6 +48,9 @@ impl Core {
         if tokens.is_empty() || tokens.len() > TOKENS_MAX {
             return unplaced("That is too long for one plain request.");
         }
+        if let Some(priced) = self.priced(sentence, before, depth) {
+            return priced;
+        }
         let context = self.context(before, depth);
         match decide(self.outcomes(&tokens, &context)) {
             Some(parsed) => parsed,

@@ -122,6 +122,7 @@ fn build(
                 calls.push(Call { name: name.clone(), args });
             }
         }
+        calls.extend(phrase.also.iter().map(|(name, args)| Call { name: name.clone(), args: args.clone() }));
     }
     if let (Some(namespace), true) = (&scope, calls.is_empty()) {
         let args = Map::from_iter([("namespace".to_owned(), namespace.clone())]);

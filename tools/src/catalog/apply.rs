@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Apply manifests (server-side): a file, folder, kustomization or Helm chart by path, or YAML text.
+/// Apply manifests: a file, folder, kustomization or Helm chart by path, or YAML text.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {

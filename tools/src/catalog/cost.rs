@@ -10,21 +10,21 @@ use crate::error::ToolError;
 use crate::report::Report;
 use crate::tool::{Context, Query};
 
-/// Price a scope per month, or a change without making it. Quote its figures only.
+/// Monthly cost of a workload, namespace or change that is not made.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
-    /// Workload, namespace or `cluster`.
+    /// Or `cluster`.
     about: Option<String>,
     namespace: Option<String>,
-    /// Call to price.
+    /// {tool, arguments} to price.
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     change: Option<Change>,
-    /// Recommend smaller requests.
     optimize: Option<bool>,
 }
 
-// The change; without a doc comment, because the names say it to a model.
-#[derive(Debug, Deserialize, JsonSchema)]
+// The change.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
     tool: String,

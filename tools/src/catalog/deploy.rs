@@ -31,7 +31,6 @@ use crate::tool::{Action, Context};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
-    /// Left out: the image's.
     #[serde(default)]
     pub name: String,
     /// Left out: what exists, or a local chart of that name.
@@ -57,7 +56,7 @@ pub struct Deploy {
     pub node_port: Option<u16>,
     pub host: Option<String>,
     pub path: Option<String>,
-    /// HPA; targets in percent of requests.
+    /// HPA.
     pub min_replicas: Option<u32>,
     pub max_replicas: Option<u32>,
     pub cpu_target: Option<u32>,

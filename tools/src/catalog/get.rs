@@ -34,7 +34,7 @@ pub struct Get {
     /// Columns: `spec.nodeName`.
     pub fields: Option<Vec<String>>,
     pub limit: Option<u32>,
-    /// From an earlier answer.
+    /// From before.
     pub page: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub enum Only {
     NotReady,
 }
 
-/// `images`: which run, in how many pods.
+// What is shown; images: which run, in how many pods. Without a doc comment, because the names say it to a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {

@@ -28,7 +28,6 @@ pub struct Route {
     pub name: Option<String>,
     /// What goes to the canary.
     pub by: Option<By>,
-    /// Of the cookie or header.
     pub key: Option<String>,
     pub value: Option<String>,
     pub weight: Option<u32>,

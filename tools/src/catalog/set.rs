@@ -24,7 +24,7 @@ use crate::review::{Level, Line};
 use crate::sanitize;
 use crate::tool::{Action, Context};
 
-/// Set fields of a workload or CronJob; labels and annotations of any kind/name. Nothing else changes.
+/// Set fields of a workload or CronJob; labels and annotations of any kind/name.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Set {

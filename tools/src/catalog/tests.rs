@@ -4,6 +4,9 @@ use super::TOOLS;
 
 /// Arguments that are named as Kubernetes names them, so that a description would only cost tokens.
 const SAYS_ITSELF: &[&str] = &[
+    "manifest",
+    "output",
+    "optimize",
     "action",
     "weight",
     "all_namespaces",
