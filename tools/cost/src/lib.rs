@@ -10,5 +10,6 @@ pub mod node;
 pub mod place;
 pub mod prices;
 pub mod read;
+pub mod rightsize;
 pub mod tariff;
 pub mod units;
