@@ -1,0 +1,3 @@
+//! What a cluster costs, read from it: histories of what is used. What they come to is worked out in `kai-cost`.
+
+pub mod prometheus;
