@@ -1,5 +1,6 @@
 //! A connection to one cluster as one user: the private client, the context and the namespace.
 
+pub(crate) mod ask;
 mod connect;
 mod discover;
 mod guard;

@@ -6,6 +6,8 @@ pub(crate) mod change;
 pub(crate) mod collect;
 pub(crate) mod edits;
 pub mod pricing;
+pub mod prometheus;
+pub(crate) mod smaller;
 pub(crate) mod tell;
 pub(crate) mod usage;
 

@@ -12,6 +12,7 @@ pub mod place;
 pub mod prices;
 pub mod read;
 pub mod report;
+pub mod rightsize;
 pub mod say;
 pub mod tariff;
 pub mod units;

@@ -99,7 +99,7 @@ fn check(mut request: Request<Body>, read_only: bool) -> Result<Request<Body>, S
     };
     let upgrades = request.headers().contains_key(http::header::UPGRADE);
     if request.method() == Method::GET && !upgrades {
-        return if is_safe_read(request.uri().path()) {
+        return if is_safe_read(request.uri().path()) || is_question(request.uri()) {
             Ok(request)
         } else {
             Err(stop(&request, "not on the list of reads"))
@@ -166,7 +166,8 @@ fn is_review(path: &str) -> bool {
     )
 }
 
-/// Reads that cannot act: objects, lists, logs, discovery. A GET of `proxy`, `exec` or `attach` acts, so it is not one.
+/// Reads that cannot act: objects, lists, logs, discovery. A GET of `proxy`, `exec` or `attach` acts, so it is not one;
+/// the one exception is [`is_question`].
 fn is_safe_read(path: &str) -> bool {
     if path.contains("//") || path.contains("..") || path.contains('%') {
         return false;
@@ -190,6 +191,37 @@ fn is_safe_read(path: &str) -> bool {
         [_, "scale" | "status"] => true,
         _ => false,
     }
+}
+
+/// A question to a Prometheus behind a Service: `query` of its HTTP API, which only reads. It is the one path of a proxy
+/// that passes, by a Service's plain name and port number, with a `query` and at most a `timeout` beside it.
+fn is_question(uri: &Uri) -> bool {
+    let parts: Vec<&str> = uri.path().split('/').collect();
+    let ["", "api", "v1", "namespaces", namespace, "services", service, "proxy", "api", "v1", "query"] =
+        parts[..]
+    else {
+        return false;
+    };
+    // Nothing that could be read as another path, a scheme or an escape.
+    let label = |name: &str| {
+        (1..=63).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    let number = |port: &str| {
+        port.bytes().all(|b| b.is_ascii_digit())
+            && !port.starts_with('0')
+            && port.parse::<u16>().is_ok_and(|p| p > 0)
+    };
+    let named = service.split_once(':').is_some_and(|(name, port)| label(name) && number(port));
+    let (mut queries, mut timeouts) = (0, 0);
+    for pair in uri.query().unwrap_or("").split('&') {
+        match pair.split_once('=') {
+            Some(("query", value)) if !value.is_empty() => queries += 1,
+            Some(("timeout", value)) if !value.is_empty() => timeouts += 1,
+            _ => return false,
+        }
+    }
+    label(namespace) && named && queries == 1 && timeouts <= 1
 }
 
 #[cfg(test)]
@@ -231,6 +263,83 @@ mod tests {
         let mut upgrade = request("GET", "/api/v1/namespaces/t/pods/x");
         upgrade.headers_mut().insert("upgrade", "websocket".parse().unwrap());
         assert!(check(upgrade, false).is_err());
+    }
+
+    #[test]
+    fn of_a_proxy_only_the_question_to_a_prometheus_passes() {
+        let services = "/api/v1/namespaces/monitoring/services";
+        let question = format!("{services}/prometheus-server:80/proxy/api/v1/query?query=up%7B%7D");
+        for ok in [question.clone(), format!("{question}&timeout=18s")] {
+            assert!(check(request("GET", &ok), true).is_ok(), "{ok}");
+        }
+        for method in ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT"] {
+            assert!(check(request(method, &question), false).is_err(), "{method}");
+        }
+        let mut upgrade = request("GET", &question);
+        upgrade.headers_mut().insert("upgrade", "websocket".parse().unwrap());
+        assert!(check(upgrade, false).is_err());
+        for bad in [
+            // Other paths of a Prometheus, and of others.
+            "p:80/proxy/",
+            "p:80/proxy/api/v1/query_range?query=up",
+            "p:80/proxy/api/v1/query/?query=up",
+            "p:80/proxy/api/v1/query/x?query=up",
+            "p:80/proxy/api/v1/admin/tsdb/delete_series?query=up",
+            "p:80/proxy/-/reload?query=up",
+            "p:80/proxy/-/quit?query=up",
+            "p:80/proxy/x/api/v1/query?query=up",
+            "p:80/proxy/API/v1/query?query=up",
+            // Escapes and detours.
+            "p:80/proxy/../api/v1/query?query=up",
+            "p:80/proxy/api/v1/query/../admin?query=up",
+            "p:80/proxy/api/v1/admin/../query?query=up",
+            "p:80/proxy//api/v1/query?query=up",
+            "p:80/proxy/api/v1%2Fquery?query=up",
+            "p:80/proxy%2Fapi/v1/query?query=up",
+            "p%2Fproxy:80/proxy/api/v1/query?query=up",
+            "..:80/proxy/api/v1/query?query=up",
+            "p:80/proxy;x/api/v1/query?query=up",
+            // Names and ports.
+            "p/proxy/api/v1/query?query=up",
+            "p:/proxy/api/v1/query?query=up",
+            "p:0/proxy/api/v1/query?query=up",
+            "p:080/proxy/api/v1/query?query=up",
+            "p:+80/proxy/api/v1/query?query=up",
+            "p:65536/proxy/api/v1/query?query=up",
+            "p:http/proxy/api/v1/query?query=up",
+            "https:p:443/proxy/api/v1/query?query=up",
+            ":80/proxy/api/v1/query?query=up",
+            "P:80/proxy/api/v1/query?query=up",
+            "p.x:80/proxy/api/v1/query?query=up",
+            // Without a query, or with more than it.
+            "p:80/proxy/api/v1/query",
+            "p:80/proxy/api/v1/query?",
+            "p:80/proxy/api/v1/query?query=",
+            "p:80/proxy/api/v1/query?query",
+            "p:80/proxy/api/v1/query?query=up&query=up",
+            "p:80/proxy/api/v1/query?query=up&",
+            "p:80/proxy/api/v1/query?query=up&timeout=1s&timeout=2s",
+            "p:80/proxy/api/v1/query?query=up&time=1",
+            "p:80/proxy/api/v1/query?query=up&dryRun=All",
+        ] {
+            let uri = format!("{services}/{bad}");
+            // What is no address at all cannot be sent either.
+            if uri.parse::<Uri>().is_ok() {
+                assert!(check(request("GET", &uri), false).is_err(), "{uri}");
+            }
+        }
+        for bad in [
+            "/api/v1/namespaces/m/pods/p:80/proxy/api/v1/query?query=up",
+            "/api/v1/nodes/n:80/proxy/api/v1/query?query=up",
+            "/api/v1/namespaces/../services/p:80/proxy/api/v1/query?query=up",
+            "/api/v1/namespaces/a%2Fb/services/p:80/proxy/api/v1/query?query=up",
+            "/api/v1/namespaces//services/p:80/proxy/api/v1/query?query=up",
+            "/api/v1/services/p:80/proxy/api/v1/query?query=up",
+            "/apis/v1/v1/namespaces/m/services/p:80/proxy/api/v1/query?query=up",
+            "/x/api/v1/namespaces/m/services/p:80/proxy/api/v1/query?query=up",
+        ] {
+            assert!(check(request("GET", bad), false).is_err(), "{bad}");
+        }
     }
 
     #[test]

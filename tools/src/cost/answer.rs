@@ -7,7 +7,7 @@ use kai_cost::report::{By, Question};
 use kai_cost::tariff::Tariff;
 use serde_json::Value;
 
-use super::{change, collect, edits, tell};
+use super::{change, collect, edits, smaller, tell};
 use crate::error::ToolError;
 use crate::object::builtin;
 use crate::plan::Plan;
@@ -57,7 +57,12 @@ async fn scope(context: &Context, asked: &Asked) -> Result<Document, ToolError> 
     let Meant { snapshot, usage, question } = meant(context, asked).await?;
     let prices = context.pricing.on(&context.cluster).await?;
     let tariff = Tariff::of(&snapshot, &prices, today(context));
-    Ok(kai_cost::report::document(&snapshot, &tariff, &Question { usage: Some(usage), ..question }))
+    let question = Question { usage: Some(usage), ..question };
+    let mut document = kai_cost::report::document(&snapshot, &tariff, &question);
+    if asked.optimize {
+        smaller::add(&context.cluster, &snapshot, &tariff, asked.window.as_deref(), &mut document).await?;
+    }
+    Ok(document)
 }
 
 /// The day of the request, which decides what prices are old.

@@ -252,15 +252,17 @@ fn smaller(document: &Document, report: &mut Report) {
     if document.recommendations.is_empty() {
         return;
     }
-    let mut table = Table::new("could be smaller", &["#", "SAVES/mo", "WHAT", "OBJECT", "NAMESPACE"]);
-    table.columns[1].importance = 0;
+    let mut table =
+        Table::new("could be smaller", &["#", "SAVES/mo", "OBJECT", "WHAT", "NAMESPACE", "BILL/mo"]);
+    table.columns[5].importance = 2;
     for one in &document.recommendations {
         table.push([
             one.number.to_string(),
             money(one.saves),
-            one.says.clone(),
             one.object.clone(),
+            one.says.clone(),
             one.namespace.clone(),
+            one.bill.filter(|b| *b != 0.0).map_or_else(String::new, |b| money(Some(b))),
         ]);
     }
     report.blocks.push(Block::Table(table));
