@@ -133,10 +133,10 @@ impl Chat<'_> {
                 let here = sanitize::line(self.bench.cluster.namespace());
                 self.terminal.answer(&format!("Namespace {here}. Go to another with /namespace NAME."));
             }
-            ("diagnose", about) => {
+            ("diagnose" | "cost", about) => {
                 let stop = self.bench.stop.clone();
                 let arguments = about.map_or_else(|| json!({}), |a| json!({"about": a}));
-                let calls = [Call { tool: "diagnose".into(), arguments }];
+                let calls = [Call { tool: name.into(), arguments }];
                 let run = call::run(&self.bench, &self.settings, self.terminal, &calls, "");
                 ask::until_stopped(&stop, run).await.ok_or_else(Failure::interrupted)?;
             }

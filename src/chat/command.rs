@@ -18,6 +18,7 @@ pub const COMMANDS: &[Command] = &[
     command("context", "[name]", "show the contexts, or go to another"),
     command("namespace", "[name]", "show the namespace, or go to another"),
     command("diagnose", "[what]", "what is broken and why: everywhere, in a namespace, of an object"),
+    command("cost", "[what]", "what things cost a month: here, the cluster, a namespace, a workload"),
     command("undo", "[id]", "take back the last change, or the plan with that id"),
     command("log", "", "what kai changed"),
     command("tools", "", "what kai can do"),

@@ -64,7 +64,7 @@ pub fn reserved(change: &Change) -> String {
     }
     let mut text = format!("{} USD/month", signed(change.reserved));
     if change.reserved.is_some_and(|x| x.abs() >= 100.0) {
-        text.push_str(&format!(" ({} USD/year)", signed(change.reserved.map(|x| x * 12.0))));
+        text.push_str(&format!(", {} a year", signed(change.reserved.map(|x| x * 12.0))));
     }
     let grows = change.percent.map(|p| format!(", {p:+.0}%")).unwrap_or_default();
     text.push_str(&format!(" ({} → {}{grows})", money(change.before), money(change.after)));
@@ -137,7 +137,11 @@ pub fn bill(change: &Change, autoscaled: bool) -> String {
     if !fixed.is_empty() {
         text.push_str(&format!(" ({})", fixed.join(", ")));
     }
-    format!("{text}: {why}")
+    let beside = match fit.unmodelled.is_empty() {
+        true => String::new(),
+        false => format!("; not looked at: {}", fit.unmodelled.join(", ")),
+    };
+    format!("{text}: {why}{beside}")
 }
 
 /// Where autoscalers can take the figures: `27.08 at the fewest replicas, 67.71 at the most: 3 pods would not fit`.

@@ -63,6 +63,7 @@ pub(crate) fn costly(changes: &[&Change], snapshot: &Snapshot, scalers: &[Value]
                 let (edit, same) = workload(change, snapshot);
                 replaced |= same;
                 if !same {
+                    all.notes.extend(surge(change, &edit));
                     grown(change, &edit, &mut all);
                     all.edits.workloads.push(edit);
                 }
@@ -105,6 +106,25 @@ fn workload(change: &Change, snapshot: &Snapshot) -> (Edit, bool) {
         a.replicas == b.replicas && a.shape.size == b.shape.size && a.shape.placement == b.shape.placement
     });
     (Edit { object, before, after }, same)
+}
+
+/// How many pods more there are while a Deployment replaces its pods: not in the figures, and they need room too.
+fn surge(change: &Change, edit: &Edit) -> Option<String> {
+    let (before, after) = edit.before.as_ref().zip(edit.after.as_ref())?;
+    if change.kind.kind != "Deployment" || before.shape.size == after.shape.size || after.replicas == 0 {
+        return None;
+    }
+    let said = change.after.pointer("/spec/strategy/rollingUpdate/maxSurge");
+    let percent = |text: &str| text.strip_suffix('%').and_then(|p| p.parse::<i64>().ok());
+    let more = match said {
+        Some(Value::Number(n)) => n.as_i64()?,
+        Some(Value::String(text)) => (after.replicas * percent(text)? + 99) / 100,
+        _ if crate::object::text(&change.after, "/spec/strategy/type") == "Recreate" => return None,
+        _ => (after.replicas * 25 + 99) / 100,
+    };
+    let pods = if more == 1 { "1 pod".to_string() } else { format!("{more} pods") };
+    (more > 0)
+        .then(|| format!("up to {pods} of {} more while it rolls out: not in the figures", change.object))
 }
 
 /// How many nodes a DaemonSet's pods go to.
