@@ -286,6 +286,17 @@ pub fn range(hpa: &Value) -> (Object, Range) {
     (object, range)
 }
 
+/// What a VerticalPodAutoscaler is about, and its target for each container.
+pub fn vertical(vpa: &Value) -> (Object, BTreeMap<String, Size>) {
+    let object = Object {
+        kind: text(vpa, "/spec/targetRef/kind").to_owned(),
+        namespace: text(vpa, "/metadata/namespace").to_owned(),
+        name: text(vpa, "/spec/targetRef/name").to_owned(),
+    };
+    let of = |c: &Value| (text(c, "/containerName").to_owned(), size(c.get("target")));
+    (object, list(vpa, "/status/recommendation/containerRecommendations").iter().map(of).collect())
+}
+
 /// A claim, or one template of a StatefulSet's claims.
 pub fn claim(value: &Value) -> Claim {
     let storage = |path: &str| {

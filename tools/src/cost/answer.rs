@@ -54,12 +54,13 @@ struct Meant {
 }
 
 async fn scope(context: &Context, asked: &Asked) -> Result<Document, ToolError> {
-    let Meant { snapshot, usage, question } = meant(context, asked).await?;
+    let Meant { mut snapshot, usage, question } = meant(context, asked).await?;
     let prices = context.pricing.on(&context.cluster).await?;
     let tariff = Tariff::of(&snapshot, &prices, today(context));
     let question = Question { usage: Some(usage), ..question };
     let mut document = kai_cost::report::document(&snapshot, &tariff, &question);
     if asked.optimize {
+        collect::verticals(&context.cluster, question.namespace.as_deref(), &mut snapshot).await;
         smaller::add(&context.cluster, &snapshot, &tariff, asked.window.as_deref(), &mut document).await?;
     }
     Ok(document)

@@ -201,6 +201,19 @@ pub(crate) async fn whole(
     Ok((snapshot, said))
 }
 
+/// Gives workloads the targets of the VerticalPodAutoscalers that there are.
+pub(crate) async fn verticals(cluster: &Cluster, namespace: Option<&str>, snapshot: &mut Snapshot) {
+    let within = namespace.map(|n| format!("/namespaces/{n}")).unwrap_or_default();
+    let path = format!("/apis/autoscaling.k8s.io/v1{within}/verticalpodautoscalers");
+    // Most clusters have no such kind; without their targets nothing else is said differently.
+    let Ok(list) = cluster.get(&path).await else { return };
+    for (object, targets) in items(&list, "/items").iter().map(read::vertical) {
+        if let Some(workload) = snapshot.workloads.iter_mut().find(|w| w.object == object) {
+            workload.vertical = targets;
+        }
+    }
+}
+
 /// The workload that a name means, among those that run or could run pods.
 ///
 /// # Errors
