@@ -196,7 +196,7 @@ fn over(document: &Document, limit: Option<f64>, terminal: &Terminal) -> ExitSta
         Some(delta) => {
             (larger(delta.reserved, larger(delta.bill.now, delta.bill.with_autoscaler)), "the change costs")
         }
-        None => (document.totals.cluster.or(document.totals.allocated), "it costs"),
+        None => (in_all(document), "it costs"),
     };
     match amount {
         Some(amount) if amount <= limit => ExitStatus::Done,
@@ -208,6 +208,15 @@ fn over(document: &Document, limit: Option<f64>, terminal: &Terminal) -> ExitSta
             terminal.note("what it costs is not known, so it is not below the limit");
             ExitStatus::Usage
         }
+    }
+}
+
+/// What a scope costs with its volumes and load balancers; the whole cluster with its machines too.
+fn in_all(document: &Document) -> Option<f64> {
+    let (scope, totals) = (&document.scope, &document.totals);
+    match scope.namespace.is_none() && scope.workload.is_none() {
+        true => totals.cluster,
+        false => [totals.allocated, totals.pv, totals.lb].into_iter().sum(),
     }
 }
 

@@ -59,6 +59,10 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
         Decision::Ask { reason, typed: Some(_) } => {
             out.push_str(&format!("\n {} {}\n", style.warn("careful:"), line(reason)))
         }
+        // Why `--yes` does not go ahead with it.
+        Decision::Ask { reason, typed: None } if reason.contains("policy asks") => {
+            out.push_str(&format!("\n {} {}\n", style.warn("asks:"), line(reason)))
+        }
         Decision::Ask { .. } => {}
     }
     out.push('\n');

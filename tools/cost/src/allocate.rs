@@ -131,7 +131,7 @@ struct Sum {
     unknown: bool,
     measured: Size,
     requested: Size,
-    /// What the requests of measured pods cost.
+    /// What measured pods are charged for: it weighs how much of each resource is used.
     worth: Money,
 }
 
@@ -155,7 +155,7 @@ impl Sum {
         row.allocated = plus(row.allocated, charge.allocated);
         if let Some(waste) = charge.waste {
             row.waste = plus(row.waste, waste);
-            self.worth = self.worth + charge.reserved;
+            self.worth = self.worth + charge.allocated;
         }
         if charge.billed {
             row.billed += charge.reserved.total();

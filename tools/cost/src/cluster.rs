@@ -274,6 +274,19 @@ pub enum Autoscaler {
     None,
 }
 
+impl Autoscaler {
+    /// As JSON names it; nothing where there is none.
+    pub fn name(self) -> Option<String> {
+        let name = match self {
+            Autoscaler::Karpenter => "karpenter",
+            Autoscaler::ClusterAutoscaler => "cluster-autoscaler",
+            Autoscaler::Possible => "possible",
+            Autoscaler::None => return None,
+        };
+        Some(name.to_owned())
+    }
+}
+
 /// Everything that was read.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {

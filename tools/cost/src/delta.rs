@@ -112,6 +112,8 @@ pub struct Delta {
     pub volumes: Option<Monthly>,
     /// Load balancers' part.
     pub balancers: Option<Monthly>,
+    /// What adds and removes nodes.
+    pub autoscaler: Autoscaler,
     /// Whether it fits.
     pub fit: Fit,
     /// What has no known price, in words.
@@ -205,6 +207,7 @@ pub fn delta(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, at: At) -> Del
         bill_with_autoscaler: bill.zip(nodes).map(|(bill, nodes)| bill + nodes),
         volumes: change(volumes),
         balancers: change(balancers),
+        autoscaler: snapshot.autoscaler,
         fit,
         unpriced,
     }

@@ -292,6 +292,8 @@ pub struct Change {
     pub pv: Option<f64>,
     /// Of both: load balancers.
     pub lb: Option<f64>,
+    /// What adds and removes nodes: `karpenter`, `cluster-autoscaler`, `possible` (a managed pool); null for nothing.
+    pub autoscaler: Option<String>,
     /// Whether it fits.
     pub fit: FitDoc,
     /// Workload by workload.
@@ -441,6 +443,7 @@ pub fn change(delta: &Delta, ends: Option<(&Delta, &Delta)>) -> Change {
         bill: bill(delta),
         pv: micros(delta.volumes),
         lb: micros(delta.balancers),
+        autoscaler: delta.autoscaler.name(),
         fit: fit(&delta.fit),
         items: delta.rows.iter().map(item).collect(),
         range: ends.map(|(least, most)| RangeDoc {

@@ -58,6 +58,17 @@ fn size(map: Option<&Value>) -> Size {
     Size { cpu: cpu(map).unwrap_or_default(), memory: memory(map).unwrap_or_default(), gpus }
 }
 
+/// What a container requests: where it says only a limit, the API server makes that its request, but not yet in a template.
+fn requested(container: &Value) -> Size {
+    let (own, limits) = (container.pointer("/resources/requests"), container.pointer("/resources/limits"));
+    let (said, most) = (size(own), size(limits));
+    Size {
+        cpu: cpu(own).unwrap_or(most.cpu),
+        memory: memory(own).unwrap_or(most.memory),
+        gpus: if said.gpus > 0 { said.gpus } else { most.gpus },
+    }
+}
+
 /// Whose an object is: kind, namespace and name.
 pub fn object(kind: &str, value: &Value) -> Object {
     Object {
@@ -106,14 +117,13 @@ fn billing(machine: &Machine) -> Billing {
 
 /// What a pod spec takes and where it may run.
 pub fn shape(spec: &Value) -> Shape {
-    let requests = |owner: &Value| size(owner.pointer("/resources/requests"));
     let mut sidecars = Size::default();
     let mut starting = Size::default();
     for init in list(spec, "/initContainers") {
         if text(init, "/restartPolicy") == "Always" {
-            sidecars += requests(init);
+            sidecars += requested(init);
         } else {
-            starting = starting.max(requests(init) + sidecars);
+            starting = starting.max(requested(init) + sidecars);
         }
     }
     let containers: Vec<Container> = list(spec, "/containers").iter().map(container).collect();
@@ -135,13 +145,13 @@ pub fn shape(spec: &Value) -> Shape {
 }
 
 fn container(value: &Value) -> Container {
-    let requests = value.pointer("/resources/requests");
+    let (requests, limits) = (value.pointer("/resources/requests"), value.pointer("/resources/limits"));
     Container {
         name: text(value, "/name").to_owned(),
-        size: size(requests),
-        cpu_set: cpu(requests).is_some(),
-        memory_set: memory(requests).is_some(),
-        memory_limit: memory(value.pointer("/resources/limits")),
+        size: requested(value),
+        cpu_set: cpu(requests).or(cpu(limits)).is_some(),
+        memory_set: memory(requests).or(memory(limits)).is_some(),
+        memory_limit: memory(limits),
     }
 }
 
@@ -351,4 +361,23 @@ pub fn usage(metrics: &Value) -> (String, String, BTreeMap<String, Size>) {
         text(metrics, "/metadata/name").to_owned(),
         list(metrics, "/containers").iter().map(of).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_alone_is_a_request_too() {
+        let of =
+            |resources: Value| shape(&json!({"containers": [{"name": "c", "resources": resources}]})).size;
+        let limits = json!({"cpu": "500m", "memory": "1Gi", "nvidia.com/gpu": 1});
+        let all = Size { cpu: Millicores(500), memory: Bytes(Bytes::GIB), gpus: 1 };
+        assert_eq!(of(json!({"limits": limits})), all);
+        let less = of(json!({"limits": limits, "requests": {"cpu": "100m"}}));
+        assert_eq!(less, Size { cpu: Millicores(100), ..all });
+        assert_eq!(of(json!({"limits": limits, "requests": {"cpu": 0, "memory": "0"}})).memory, Bytes(0));
+    }
 }

@@ -383,7 +383,7 @@ fn loose_ends(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Vec<
     }
     for (object, count) in open {
         let pods = if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") };
-        add("no-requests", object, format!("{pods} without a request for CPU or memory: not priced"), None);
+        add("no-requests", object, format!("{pods} without a CPU or memory request: no price"), None);
     }
     ends
 }

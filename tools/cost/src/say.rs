@@ -112,7 +112,7 @@ pub fn bill(change: &Change, autoscaled: bool) -> String {
     };
     let with = signed(change.bill.with_autoscaler);
     let why = if fit.pending > 0 && autoscaled && !nodes.is_empty() {
-        format!("the node autoscaler adds {nodes} for {} pods that do not fit ({room})", fit.pending)
+        format!("the node autoscaler adds {nodes} for {} without room ({room})", pods(fit.pending))
     } else if fit.pending > 0 && !nodes.is_empty() {
         format!(
             "{} would stay Pending on the nodes you have ({room}); with a node autoscaler {nodes} = {with}",
@@ -120,8 +120,9 @@ pub fn bill(change: &Change, autoscaled: bool) -> String {
         )
     } else if fit.pending > 0 {
         format!(
-            "{} would stay Pending, and no node like those you have would take them ({room})",
-            pods(fit.pending)
+            "{} would stay Pending, and no node like those you have would take {} ({room})",
+            pods(fit.pending),
+            if fit.pending == 1 { "it" } else { "them" }
         )
     } else if fit.nodes_removable > 0 && autoscaled {
         format!("{nodes} at most: the autoscaler decides ({room})")
@@ -171,7 +172,9 @@ fn pods(n: i64) -> String {
 
 /// Where prices are from and how much to trust them, in one line.
 pub fn footer(document: &Document) -> String {
-    let date = document.prices.as_of.as_ref().map(|d| format!(" of {d}")).unwrap_or_default();
+    // Of several sources the date is that of the oldest, and of whichever has one.
+    let of = if document.prices.says.contains(", ") { ", the oldest of" } else { " of" };
+    let date = document.prices.as_of.as_ref().map(|d| format!("{of} {d}")).unwrap_or_default();
     let why = if document.reasons.is_empty() {
         String::new()
     } else {

@@ -10,8 +10,15 @@ use crate::report::{Bar, Block, Report, Table};
 pub fn report(document: &Document) -> Report {
     let mut report = Report::default();
     if let Some(delta) = &document.delta {
-        report.say.push(format!("reserved: {}", kai_cost::say::reserved(delta)));
-        report.say.push(format!("your bill: {}", kai_cost::say::bill(delta, false)));
+        if delta.items.is_empty() && delta.pv == Some(0.0) && delta.lb == Some(0.0) {
+            report
+                .say
+                .push("nothing that is paid for changes: the same replicas, requests and volumes".into());
+        } else {
+            report.say.push(format!("reserved: {}", kai_cost::say::reserved(delta)));
+            let autoscaled = matches!(delta.autoscaler.as_deref(), Some("karpenter" | "cluster-autoscaler"));
+            report.say.push(format!("your bill: {}", kai_cost::say::bill(delta, autoscaled)));
+        }
         report.say.extend(delta.range.as_ref().and_then(|r| kai_cost::say::range(r, delta)));
         changed(document, &mut report);
     } else if document.recommendations.is_empty() && document.scope.by.is_empty() {

@@ -90,7 +90,7 @@ impl<'a, 'i> Section<'a, 'i> {
         let (at, name) = (key.span().start, key.get_ref().as_ref());
         if let Some((right, by)) = other_unit(name, known) {
             let advice = match number(value.get_ref()).filter(|given| *given > 0.0) {
-                Some(given) => format!("write {right} = {} ({})", shown(by.convert(given)), by.says()),
+                Some(given) => format!("write {right} = {} ({})", shown(given * by.times()), by.says()),
                 None => format!("write {right} ({})", by.says()),
             };
             let reason = format!("has the wrong unit: kai reads {right}");
@@ -281,15 +281,16 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 enum By {
     MonthToHour,
     HourToMonth,
-    Unclear,
+    /// From a day or a year: so many times as much.
+    Times(f64, &'static str),
 }
 
 impl By {
-    fn convert(self, given: f64) -> f64 {
+    fn times(self) -> f64 {
         match self {
-            By::MonthToHour => given / HOURS_PER_MONTH,
-            By::HourToMonth => given * HOURS_PER_MONTH,
-            By::Unclear => given,
+            By::MonthToHour => 1.0 / HOURS_PER_MONTH,
+            By::HourToMonth => HOURS_PER_MONTH,
+            By::Times(times, _) => times,
         }
     }
 
@@ -297,7 +298,7 @@ impl By {
         match self {
             By::MonthToHour => "the month's price / 730",
             By::HourToMonth => "the hour's price x 730",
-            By::Unclear => "in that unit",
+            By::Times(_, says) => says,
         }
     }
 }
@@ -318,7 +319,10 @@ fn other_unit<'k>(name: &str, known: &[&'k str]) -> Option<(&'k str, By)> {
     let by = match (unit, wanted) {
         ("mont", "hour") => By::MonthToHour,
         ("hour", "mont") => By::HourToMonth,
-        _ => By::Unclear,
+        ("year", "hour") => By::Times(1.0 / (12.0 * HOURS_PER_MONTH), "the year's price / 8760"),
+        ("year", "mont") => By::Times(1.0 / 12.0, "the year's price / 12"),
+        (_, "hour") => By::Times(1.0 / 24.0, "the day's price / 24"),
+        _ => By::Times(HOURS_PER_MONTH / 24.0, "the day's price x 730 / 24"),
     };
     Some((right, by))
 }

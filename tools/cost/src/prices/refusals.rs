@@ -58,6 +58,14 @@ fn keys() {
          write storage_gib_month = 0.073 (the hour's price x 730)",
     );
     says(
+        rest("[generic]\ngpu_day = 12\n"),
+        "p.toml:3: [generic] gpu_day has the wrong unit: kai reads gpu_hour; write gpu_hour = 0.5 (the day's price / 24)",
+    );
+    says(
+        rest("[generic]\nlb_yearly = 219\n"),
+        "p.toml:3: [generic] lb_yearly has the wrong unit: kai reads lb_hour; write lb_hour = 0.025 (the year's price / 8760)",
+    );
+    says(
         rest("[[node]]\nmatch = { name = \"a\" }\nmonthly = 73\n"),
         "p.toml:4: [[node]] monthly has the wrong unit: kai reads hourly; write hourly = 0.1 (the month's price / 730)",
     );
