@@ -108,7 +108,7 @@ pub fn document(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Do
         .map(|row| {
             let mut item = item(row, named.get(&row.object).copied());
             item.idle_share =
-                row.allocated.zip(idle).map(|(own, idle)| share(own, all, idle).total().micros());
+                row.allocated.zip(idle).map(|(_, idle)| share(row.on_machines, all, idle).total().micros());
             volumes.add_to(&mut item, &row.object);
             item
         })
@@ -194,6 +194,7 @@ fn totals(items: &[Item], rows: &[Row], volumes: &Volumes, idle: Option<Money>, 
     let sum = |of: fn(&Item) -> Option<f64>| items.iter().map(of).sum::<Option<f64>>().map(round6);
     let measured: Vec<f64> = items.iter().filter_map(|i| i.waste).collect();
     let allocated: Option<Money> = rows.iter().map(|r| r.allocated).sum();
+    let on_machines: Money = rows.iter().map(|r| r.on_machines).sum();
     Totals {
         reserved: Span {
             min: sum(|i| i.reserved.min),
@@ -201,7 +202,7 @@ fn totals(items: &[Item], rows: &[Row], volumes: &Volumes, idle: Option<Money>, 
             max: sum(|i| i.reserved.max),
         },
         allocated: micros(allocated.map(Money::total)),
-        idle_share: micros(allocated.zip(idle).map(|(own, idle)| share(own, all, idle).total())),
+        idle_share: micros(allocated.zip(idle).map(|(_, idle)| share(on_machines, all, idle).total())),
         pv: micros(volumes.all),
         lb: micros(volumes.balancers),
         waste: (!measured.is_empty()).then(|| round6(measured.iter().sum())),
