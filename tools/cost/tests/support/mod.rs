@@ -3,6 +3,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod random;
+
 use kai_cost::cluster::{Claim, Object, Range, Shape, Size, Snapshot};
 use kai_cost::delta::{Edit, Edits, State};
 use kai_cost::prices::{CORE_PER_GIB, NodePrice, Source};
