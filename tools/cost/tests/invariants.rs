@@ -55,7 +55,12 @@ fn scaled(world: &World, workload: usize, from: i64, to: i64) -> Edits {
     let shape = world.state(workload).map(|s| s.shape).unwrap_or_default();
     let state = |replicas| Some(State { replicas, shape: shape.clone(), range: None });
     Edits {
-        workloads: vec![Edit { object: named(workload), before: state(from), after: state(to) }],
+        workloads: vec![Edit {
+            object: named(workload),
+            before: state(from),
+            after: state(to),
+            ..Edit::default()
+        }],
         ..Edits::default()
     }
 }

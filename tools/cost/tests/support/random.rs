@@ -275,7 +275,7 @@ impl World {
                     _ => after = None,
                 }
             }
-            edits.workloads.push(Edit { object: named(workload), before, after });
+            edits.workloads.push(Edit { object: named(workload), before, after, ..Edit::default() });
         }
         edits
     }
