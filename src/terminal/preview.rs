@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kai_tools::diff::{FieldChange, human_path};
-use kai_tools::policy::{Decision, Risk};
+use kai_tools::policy::{A_CHANGE, Decision, Risk};
 use kai_tools::review::{Level, Line, StepView, Verb, View};
 use kai_tools::sanitize::{is_mixed_script, line};
 use serde_json::Value;
@@ -56,7 +56,8 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
         Decision::Allow { rule } => {
             out.push_str(&format!("\n {} {}\n", style.dim("goes ahead:"), line(rule)))
         }
-        Decision::Ask { reason, typed: Some(_) } => {
+        // That every change is asked about is no news.
+        Decision::Ask { reason, typed } if typed.is_some() || reason != A_CHANGE => {
             out.push_str(&format!("\n {} {}\n", style.warn("careful:"), line(reason)))
         }
         // Why `--yes` does not go ahead with it.

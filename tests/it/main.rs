@@ -5,6 +5,7 @@
 mod apply;
 mod approval;
 mod checks;
+mod cost;
 mod diagnose;
 mod documents;
 mod drain;

@@ -185,9 +185,12 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     if policy.mode == Mode::Auto && facts.checked {
         return Decision::Allow { rule: "auto mode, reversible".into() };
     }
-    let reason = if facts.checked { "a change" } else { "not everything could be checked" };
+    let reason = if facts.checked { A_CHANGE } else { "not everything could be checked" };
     Decision::Ask { reason: reason.into(), typed: None }
 }
+
+/// Why a person is asked about any change at all.
+pub const A_CHANGE: &str = "a change";
 
 /// What to do about read-only mode.
 pub const READ_ONLY_HINT: &str =

@@ -57,7 +57,7 @@ impl Shared {
 
     pub(super) async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Option<Response<Body>> {
         let switched = hyper::upgrade::on(&mut request);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await.ok()?;
         let recorded = self.keep(&parts, &body);
         let (seq, upgrade) = (recorded.seq, recorded.upgrade);
@@ -67,6 +67,16 @@ impl Shared {
             Action::DropAfter if upgrade => None,
             Action::Forward if upgrade => Some(self.switch(&parts, switched).await),
             Action::Forward => Some(self.forward(&parts, body, seq).await),
+            Action::Narrow(more) => {
+                let joint = if parts.uri.query().is_some() { '&' } else { '?' };
+                match format!("{}{joint}{more}", parts.uri).parse() {
+                    Ok(uri) => {
+                        parts.uri = uri;
+                        Some(self.forward(&parts, body, seq).await)
+                    }
+                    Err(error) => Some(denial(400, "BadRequest", &format!("{more}: {error}"))),
+                }
+            }
             Action::Delay(time) => {
                 tokio::time::sleep(time).await;
                 Some(self.forward(&parts, body, seq).await)

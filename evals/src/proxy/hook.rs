@@ -27,6 +27,9 @@ pub enum Action {
     DropAfter,
     /// It is held up so long, and then forwarded.
     Delay(Duration),
+    /// It goes to the API server with this added to its query, such as a `labelSelector`: of a list, only that part
+    /// comes back.
+    Narrow(String),
     /// This runs to its end first, and then it is forwarded; see [`Action::after`].
     After(BoxFuture<'static, ()>),
 }

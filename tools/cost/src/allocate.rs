@@ -97,6 +97,8 @@ pub struct Row {
     pub efficiency: Option<Efficiency>,
     /// What of it is billed pod by pod.
     pub billed: Monthly,
+    /// What of `allocated` is for pods on machines: they alone bear what is idle on these.
+    pub on_machines: Money,
 }
 
 /// How much of what is requested is used: 1 is all.
@@ -159,6 +161,8 @@ impl Sum {
         }
         if charge.billed {
             row.billed += charge.reserved.total();
+        } else {
+            row.on_machines = row.on_machines + charge.allocated;
         }
     }
 

@@ -306,4 +306,8 @@ pub struct Snapshot {
     pub autoscaler: Autoscaler,
     /// What could not be read, in words: nothing is concluded from it.
     pub missing: Vec<String>,
+    /// Whether nodes could not be read: then no price of a machine is known, and none is guessed.
+    pub no_nodes: bool,
+    /// Whether pods of other namespaces could not be read: then it is not known what is idle, nor what fits.
+    pub part_of_pods: bool,
 }

@@ -28,6 +28,8 @@ pub struct Edit {
     pub before: Option<State>,
     /// As it will be.
     pub after: Option<State>,
+    /// The claims that each new replica gets (of a StatefulSet). Those of replicas that go stay.
+    pub templates: Vec<Claim>,
 }
 
 /// A change: workloads, claims and load balancers.
@@ -166,6 +168,16 @@ pub fn delta(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, at: At) -> Del
         }
         volumes = volumes.zip(both).map(|((a, b), (old, new))| (a + old, b + new));
     }
+    for (edit, row) in edits.workloads.iter().zip(&rows) {
+        let more = (row.replicas.1 - row.replicas.0).max(0);
+        for claim in edit.templates.iter().filter(|_| more > 0) {
+            let price = tariff.volume(&claim.class, claim.size);
+            if price.is_none() {
+                unpriced.push(format!("{}: the price of its storage class is not known", edit.object));
+            }
+            volumes = volumes.zip(price).map(|((old, new), one)| (old, new + one * more as f64));
+        }
+    }
     let count = |all: &[Balancer]| match all.len() {
         0 => Some(Monthly(0.0)),
         n => tariff.balancer().map(|one| one * n as f64),
@@ -273,7 +285,7 @@ struct Settled {
 fn settle(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, side: &Side) -> Settled {
     let gone = |pod: usize| side.gone.contains(&pod);
     let mut free = rooms(snapshot, &gone);
-    let anywhere = tariff.anywhere(snapshot);
+    let anywhere = tariff.anywhere(snapshot).filter(|_| !snapshot.no_nodes);
     let index = |name: &str| snapshot.nodes.iter().position(|n| n.machine.name == name);
     let by_pod = |i: usize| billing(snapshot, &edits.workloads[i].object);
     let mut cost: Vec<Option<Money>> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Node, Shape, Size, Snapshot};
+use crate::cluster::{Billing, Node, Shape, Size, Snapshot};
 
 /// The rules of a pod about nodes, as far as they are modelled.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,7 +214,10 @@ pub fn removable(snapshot: &Snapshot, gone: &dyn Fn(usize) -> bool, most: f64) -
     let used = |room: &Room| {
         share(snapshot.nodes[room.node].allocatable - room.free, snapshot.nodes[room.node].allocatable)
     };
-    let mut order: Vec<usize> = (0..rooms.len()).filter(|at| used(&rooms[*at]) <= most).collect();
+    // What is billed pod by pod is no machine to give back.
+    let machine = |room: &Room| snapshot.nodes[room.node].billing == Billing::Machine;
+    let mut order: Vec<usize> =
+        (0..rooms.len()).filter(|at| machine(&rooms[*at]) && used(&rooms[*at]) <= most).collect();
     order.sort_by(|a, b| used(&rooms[*a]).total_cmp(&used(&rooms[*b])));
     let mut away: Vec<usize> = Vec::new();
     for at in order {

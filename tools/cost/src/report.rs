@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::allocate::{Basis, Charge, NodeRow, Row, charges, nodes, rows, share};
-use crate::cluster::{Balancer, Claim, Object, Pod, Snapshot, Workload};
+use crate::cluster::{Balancer, Billing, Claim, Node, Object, Pod, Snapshot, Workload};
 use crate::delta::{At, Edit, Edits, State, delta};
 use crate::doc::{
     self, Document, Gauge, Idle, Item, LooseEnd, PerPod, Replicas, Span, Totals, micros, round6,
 };
-use crate::prices::{NodePrice, Source};
+use crate::prices::Source;
 use crate::tariff::{Money, Tariff};
 use crate::units::Monthly;
 
@@ -86,7 +86,8 @@ pub fn document(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Do
     let machines = nodes(snapshot, tariff, &charges);
     let about = |pod: &Pod| question.about(&pod.owner);
     let rows = rows(snapshot, &charges, &|pod| about(pod).then(|| question.by.key(pod)).flatten());
-    let idle: Option<Money> = machines.iter().map(|n| n.idle).sum();
+    let seen = !snapshot.no_nodes && !snapshot.part_of_pods;
+    let idle: Option<Money> = machines.iter().map(|n| n.idle).sum::<Option<Money>>().filter(|_| seen);
     let all: Money = charges.iter().flatten().filter(|c| !c.billed).map(|c| c.allocated).sum();
     let volumes = Volumes::of(snapshot, tariff, question);
     let mut document = Document::new();
@@ -108,7 +109,7 @@ pub fn document(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Do
         .map(|row| {
             let mut item = item(row, named.get(&row.object).copied());
             item.idle_share =
-                row.allocated.zip(idle).map(|(own, idle)| share(own, all, idle).total().micros());
+                row.allocated.zip(idle).map(|(_, idle)| share(row.on_machines, all, idle).total().micros());
             volumes.add_to(&mut item, &row.object);
             item
         })
@@ -135,12 +136,13 @@ pub fn document(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Do
     items.sort_by(|a, b| order(b).total_cmp(&order(a)).then_with(|| a.name.cmp(&b.name)));
     document.totals = totals(&items, &rows, &volumes, idle, all);
     if question.whole_cluster() {
-        whole_cluster(&mut document, tariff, &machines);
+        let price = machines.iter().map(|n| n.price).sum::<Option<Monthly>>();
+        whole_cluster(&mut document, tariff, price.filter(|_| !snapshot.no_nodes));
         document.nodes = machines.iter().map(|n| node(snapshot, n)).collect();
     }
     document.items = items;
     document.idle = idle.map(|idle| idle_doc(idle, &machines));
-    document.at_max = at_max(snapshot, tariff, question);
+    document.at_max = if seen { at_max(snapshot, tariff, question) } else { None };
     document.loose_ends = loose_ends(snapshot, tariff, question);
     provenance(&mut document, snapshot, tariff);
     document
@@ -194,6 +196,7 @@ fn totals(items: &[Item], rows: &[Row], volumes: &Volumes, idle: Option<Money>, 
     let sum = |of: fn(&Item) -> Option<f64>| items.iter().map(of).sum::<Option<f64>>().map(round6);
     let measured: Vec<f64> = items.iter().filter_map(|i| i.waste).collect();
     let allocated: Option<Money> = rows.iter().map(|r| r.allocated).sum();
+    let on_machines: Money = rows.iter().map(|r| r.on_machines).sum();
     Totals {
         reserved: Span {
             min: sum(|i| i.reserved.min),
@@ -201,7 +204,7 @@ fn totals(items: &[Item], rows: &[Row], volumes: &Volumes, idle: Option<Money>, 
             max: sum(|i| i.reserved.max),
         },
         allocated: micros(allocated.map(Money::total)),
-        idle_share: micros(allocated.zip(idle).map(|(own, idle)| share(own, all, idle).total())),
+        idle_share: micros(allocated.zip(idle).map(|(_, idle)| share(on_machines, all, idle).total())),
         pv: micros(volumes.all),
         lb: micros(volumes.balancers),
         waste: (!measured.is_empty()).then(|| round6(measured.iter().sum())),
@@ -210,8 +213,7 @@ fn totals(items: &[Item], rows: &[Row], volumes: &Volumes, idle: Option<Money>, 
     }
 }
 
-fn whole_cluster(document: &mut Document, tariff: &Tariff, machines: &[NodeRow]) {
-    let price: Option<Monthly> = machines.iter().map(|n| n.price).sum();
+fn whole_cluster(document: &mut Document, tariff: &Tariff, price: Option<Monthly>) {
     let totals = &mut document.totals;
     totals.machines = micros(price);
     totals.control_plane = tariff.control_plane.map(|h| h.month().micros());
@@ -260,7 +262,8 @@ fn at_max(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Option<d
         .filter_map(|w| {
             let range = w.range.filter(|r| r.max > w.replicas)?;
             let state = |replicas| Some(State { replicas, shape: w.shape.clone(), range: None });
-            Some(Edit { object: w.object.clone(), before: state(w.replicas), after: state(range.max) })
+            let (before, after) = (state(w.replicas), state(range.max));
+            Some(Edit { object: w.object.clone(), before, after, templates: Vec::new() })
         })
         .collect();
     let edits = Edits { workloads, ..Edits::default() };
@@ -394,7 +397,8 @@ pub fn provenance(document: &mut Document, snapshot: &Snapshot, tariff: &Tariff)
     let mut sources: BTreeMap<Source, usize> = BTreeMap::new();
     for (node, price) in snapshot.nodes.iter().zip(&tariff.nodes) {
         let hourly = price.as_ref().map(|p| round6(p.hourly.0));
-        let matched = price.as_ref().map_or_else(|| "no price is known".to_owned(), |p| p.matched.clone());
+        let none = || if by_pod(node, tariff) { BY_POD } else { "no price is known" }.to_owned();
+        let matched = price.as_ref().map_or_else(none, |p| p.matched.clone());
         if let Some(price) = price {
             *sources.entry(price.source).or_default() += 1;
         }
@@ -416,20 +420,37 @@ pub fn provenance(document: &mut Document, snapshot: &Snapshot, tariff: &Tariff)
     by_count.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let names: Vec<&str> = by_count.iter().map(|(source, _)| source.name()).collect();
     let said: Vec<&str> = by_count.iter().map(|(source, _)| source.says()).collect();
+    let pods = snapshot.nodes.iter().any(|n| by_pod(n, tariff));
+    let (source, says) = match pods {
+        true => ("by_pod", "prices of single pods"),
+        false => ("unknown", "no price of a node"),
+    };
     document.prices = doc::Prices {
-        source: if names.is_empty() { "unknown".to_owned() } else { names.join(", ") },
-        says: if said.is_empty() { "no price of a node".to_owned() } else { said.join(", ") },
+        source: if names.is_empty() { source.to_owned() } else { names.join(", ") },
+        says: if said.is_empty() { says.to_owned() } else { said.join(", ") },
         as_of: tariff.nodes.iter().flatten().filter_map(|p| p.as_of).min().map(|d| d.to_string()),
         nodes,
         other: tariff.other.clone(),
     };
     document.warnings.extend(tariff.warnings.iter().cloned());
     document.warnings.extend(snapshot.missing.iter().cloned());
-    (document.confidence, document.reasons) = confidence(document, &tariff.nodes);
+    (document.confidence, document.reasons) = confidence(document, snapshot, tariff);
 }
 
-fn confidence(document: &Document, prices: &[Option<NodePrice>]) -> (doc::Confidence, Vec<String>) {
+/// What is said of a node whose pods have prices of their own.
+const BY_POD: &str = "its pods are billed one by one";
+
+fn by_pod(node: &Node, tariff: &Tariff) -> bool {
+    match node.billing {
+        Billing::Fargate => tariff.fargate.is_some(),
+        Billing::Autopilot => tariff.autopilot.is_some(),
+        Billing::Machine | Billing::Unknown => false,
+    }
+}
+
+fn confidence(document: &Document, snapshot: &Snapshot, tariff: &Tariff) -> (doc::Confidence, Vec<String>) {
     let mut reasons = Vec::new();
+    let prices = &tariff.nodes;
     let any = |source: Source| prices.iter().flatten().any(|p| p.source == source);
     if prices.is_empty() || any(Source::Generic) {
         reasons.push("no cloud price for these nodes".to_owned());
@@ -443,7 +464,7 @@ fn confidence(document: &Document, prices: &[Option<NodePrice>]) -> (doc::Confid
     if prices.iter().flatten().any(|p| p.range.is_some()) {
         reasons.push("spot prices are a range".to_owned());
     }
-    if prices.iter().any(Option::is_none) {
+    if snapshot.nodes.iter().zip(prices).any(|(n, price)| price.is_none() && !by_pod(n, tariff)) {
         reasons.push("some nodes have no known price".to_owned());
     }
     if document.basis != "requests" && document.window.is_none() {

@@ -94,9 +94,11 @@ pub(crate) fn snapshot(nodes: &Seen, pods: &Seen, autoscaler: Autoscaler) -> Sna
     let mut snapshot = Snapshot { autoscaler, ..Snapshot::default() };
     match nodes {
         Ok(nodes) => snapshot.nodes = nodes.iter().map(read::node).collect(),
-        Err(e) => snapshot
-            .missing
-            .push(format!("nodes cannot be looked at, so neither their prices nor their room is known: {e}")),
+        Err(e) => {
+            snapshot.no_nodes = true;
+            let what = "nodes cannot be looked at, so neither their prices nor their room is known";
+            snapshot.missing.push(format!("{what}: {e}"));
+        }
     }
     match pods {
         Ok(pods) => snapshot.pods = pods.iter().filter_map(read::pod).collect(),
@@ -159,11 +161,10 @@ pub(crate) async fn whole(
         }
         other => other,
     };
-    let pods = match pods {
-        Err(e @ (ToolError::Unreachable { .. } | ToolError::Login { .. })) => return Err(e),
-        other => other,
-    };
+    // Without any pods there is no figure to be had: to say nothing would be to say 0.
+    let pods = Ok(pods?);
     let mut snapshot = snapshot(&nodes, &pods, scaler);
+    snapshot.part_of_pods = !missing.is_empty();
     snapshot.missing.extend(missing);
     let mut lists = lists.into_iter();
     let mut next = |what: &str, missing: &mut Vec<String>| match lists.next() {

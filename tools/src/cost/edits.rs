@@ -60,11 +60,11 @@ pub(crate) fn costly(changes: &[&Change], snapshot: &Snapshot, scalers: &[Value]
             )),
             "Job" => job(change, &mut all),
             _ => {
-                let (edit, same) = workload(change, snapshot);
+                let (mut edit, same) = workload(change, snapshot);
                 replaced |= same;
                 if !same {
                     all.notes.extend(surge(change, &edit));
-                    grown(change, &edit, &mut all);
+                    grown(change, &mut edit, &mut all);
                     all.edits.workloads.push(edit);
                 }
             }
@@ -105,7 +105,7 @@ fn workload(change: &Change, snapshot: &Snapshot) -> (Edit, bool) {
     let same = before.as_ref().zip(after.as_ref()).is_some_and(|(a, b)| {
         a.replicas == b.replicas && a.shape.size == b.shape.size && a.shape.placement == b.shape.placement
     });
-    (Edit { object, before, after }, same)
+    (Edit { object, before, after, templates: Vec::new() }, same)
 }
 
 /// How many pods more there are while a Deployment replaces its pods: not in the figures, and they need room too.
@@ -133,23 +133,16 @@ fn eligible(shape: &Shape, snapshot: &Snapshot) -> i64 {
 }
 
 /// The volumes that a StatefulSet makes for new replicas. Those of replicas that go stay, and cost on.
-fn grown(change: &Change, edit: &Edit, all: &mut Costly) {
+fn grown(change: &Change, edit: &mut Edit, all: &mut Costly) {
     let templates = items(&change.after, "/spec/volumeClaimTemplates");
     let old = items(&change.live, "/spec/volumeClaimTemplates");
-    let (templates, name) = (if templates.is_empty() { old } else { templates }, &change.object.name);
+    let templates = if templates.is_empty() { old } else { templates };
     if templates.is_empty() {
         return;
     }
     let count = |s: &Option<State>| s.as_ref().map_or(0, |s| s.replicas);
     let (was, will) = (count(&edit.before), count(&edit.after));
-    for n in was..will {
-        for template in templates {
-            let mut claim = read::claim(template);
-            claim.object.name = format!("{}-{name}-{n}", claim.object.name);
-            claim.object.namespace = change.object.namespace.clone();
-            all.edits.claims.push((None, Some(claim)));
-        }
-    }
+    edit.templates = templates.iter().map(read::claim).collect();
     if will < was {
         let goes = text(&change.live, "/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == "Delete";
         let note = if goes {
@@ -196,7 +189,8 @@ fn namespace(name: &str, snapshot: &Snapshot, all: &mut Costly) {
         let own: Vec<_> = snapshot.pods.iter().filter(|p| p.owner == *owner).collect();
         let shape = own.first().map(|p| p.shape.clone()).unwrap_or_default();
         let before = Some(State { replicas: own.len() as i64, shape, range: None });
-        all.edits.workloads.push(Edit { object: owner.clone(), before, after: None });
+        let edit = Edit { object: owner.clone(), before, ..Edit::default() };
+        all.edits.workloads.push(edit);
     }
     let own = |object: &Object| object.namespace == name;
     let claims: Vec<Claim> = snapshot.claims.iter().filter(|c| own(&c.object)).cloned().collect();
@@ -229,7 +223,7 @@ fn autoscaler(change: &Change, snapshot: &Snapshot, all: &mut Costly) {
         return;
     };
     let state = State { replicas: own.len() as i64, shape: first.shape.clone(), range: None };
-    let mut edit = Edit { object, before: Some(state.clone()), after: Some(state) };
+    let mut edit = Edit { object, before: Some(state.clone()), after: Some(state), templates: Vec::new() };
     with_range(&mut edit.before, old);
     with_range(&mut edit.after, new);
     if edit.before.as_ref().map(|s| (s.replicas, s.range))

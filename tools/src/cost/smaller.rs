@@ -192,7 +192,12 @@ fn resized(workload: &Workload, container: &str, to: (Millicores, Bytes)) -> Edi
         // Where an init container is the larger one, the pod keeps its size: then this is less than it saves.
         after.shape.size = after.shape.size - old + found.size;
     }
-    let edit = Edit { object: workload.object.clone(), before: Some(before), after: Some(after) };
+    let edit = Edit {
+        object: workload.object.clone(),
+        before: Some(before),
+        after: Some(after),
+        templates: Vec::new(),
+    };
     Edits { workloads: vec![edit], ..Edits::default() }
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod random;
+
 use kai_cost::cluster::{Claim, Object, Range, Shape, Size, Snapshot};
 use kai_cost::delta::{Edit, Edits, State};
 use kai_cost::prices::{CORE_PER_GIB, NodePrice, Source};
@@ -121,7 +123,8 @@ pub fn shape(size: Size) -> Shape {
 /// A Deployment of todo-app with other replicas.
 pub fn scaled(name: &str, from: i64, to: i64) -> Edits {
     let state = |replicas| Some(State { replicas, shape: shape(size(250, 256)), range: None });
-    let edit = Edit { object: object("todo-app", name), before: state(from), after: state(to) };
+    let edit =
+        Edit { object: object("todo-app", name), before: state(from), after: state(to), ..Edit::default() };
     Edits { workloads: vec![edit], ..Edits::default() }
 }
 
@@ -132,6 +135,7 @@ pub fn resized(names: &[&str], to: Size) -> Edits {
         object: object("todo-app", name),
         before: state(size(250, 256)),
         after: state(to),
+        ..Edit::default()
     };
     Edits { workloads: names.iter().map(edit).collect(), ..Edits::default() }
 }
@@ -139,7 +143,12 @@ pub fn resized(names: &[&str], to: Size) -> Edits {
 /// A service of santaclaude: as it is, if it is, and at its most.
 pub fn santa(name: &str, from: Option<i64>, to: i64) -> Option<Edit> {
     let state = |replicas| State { replicas, shape: shape(size(100, 256)), range: None };
-    Some(Edit { object: object("santaclaude", name), before: from.map(state), after: Some(state(to)) })
+    Some(Edit {
+        object: object("santaclaude", name),
+        before: from.map(state),
+        after: Some(state(to)),
+        ..Edit::default()
+    })
 }
 
 /// santaclaude deployed at its least, with its autoscalers and three volumes.
