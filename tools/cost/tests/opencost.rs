@@ -361,7 +361,7 @@ fn capacity_is_paid_for_and_allocatable_is_filled() {
     let four = |snapshot: &Snapshot| {
         let shape = read::shape(&json!({"containers": [{"resources": {"requests": {"cpu": "1"}}}]}));
         let after = Some(State { replicas: 4, shape, range: None });
-        let edit = Edit { object: Object::default(), before: None, after };
+        let edit = Edit { object: Object::default(), before: None, after, templates: Vec::new() };
         delta(snapshot, &tariff, &Edits { workloads: vec![edit], ..Edits::default() }, At::Now)
     };
     let all = four(&snapshot);
