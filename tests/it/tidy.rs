@@ -35,7 +35,7 @@ fn shown(path: &Path) -> String {
 
 #[test]
 fn every_file_says_what_it_owns_and_stays_small() {
-    for folder in ["src", "tools/src", "evals/src", "tests"] {
+    for folder in ["src", "tools/src", "tools/cost", "tools/diagnose", "evals/src", "evals/tests", "tests"] {
         for (path, text) in sources(folder) {
             if !shown(&path).contains("compile_fail") {
                 assert!(text.starts_with("//!"), "{} does not begin with //!", shown(&path));
@@ -56,6 +56,15 @@ fn dependencies_point_one_way() {
     let tools = manifest("tools/Cargo.toml");
     for crate_name in ["async-openai", "clap", "rmcp", "rustyline", "anyhow", "kai-evals", "reqwest"] {
         assert!(!tools.lines().any(|l| l.starts_with(crate_name)), "kai-tools depends on {crate_name}");
+    }
+    for pure in ["tools/cost/Cargo.toml", "tools/diagnose/Cargo.toml"] {
+        for client in ["kube", "tokio", "reqwest", "http", "kai-tools"] {
+            let own = manifest(pure);
+            assert!(
+                !own.lines().any(|l| l.starts_with(client)),
+                "{pure} depends on {client}: it can do no I/O"
+            );
+        }
     }
     let evals = manifest("evals/Cargo.toml");
     assert!(

@@ -10,6 +10,7 @@ pub mod prometheus;
 pub(crate) mod smaller;
 pub(crate) mod tell;
 pub(crate) mod usage;
+mod zones;
 
 pub use answer::{Asked, answer};
 pub use change::PlanCost;

@@ -156,6 +156,17 @@ impl Shape {
         self.containers.iter().map(|c| c.size).sum()
     }
 
+    /// Keeps the pods to the zones of the volumes that they mount. `of` answers a claim's zones, none where any will do.
+    pub fn keep_to_zones(&mut self, of: &dyn Fn(&str) -> Option<Vec<String>>) {
+        for zones in self.claims.iter().filter_map(|claim| of(claim)).filter(|zones| !zones.is_empty()) {
+            let kept = &mut self.placement.zones;
+            match kept.is_empty() {
+                true => *kept = zones,
+                false => kept.retain(|zone| zones.contains(zone)),
+            }
+        }
+    }
+
     /// Whether a container leaves its CPU or its memory unsaid, and nothing else says it for the pod.
     pub fn unset(&self) -> bool {
         let open = |set: fn(&Container) -> bool| self.containers.iter().any(|c| !set(c));

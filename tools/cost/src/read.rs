@@ -319,6 +319,15 @@ pub fn claim(value: &Value) -> Claim {
     }
 }
 
+/// The zones in which a volume can be mounted; none where that does not matter, or is not said.
+pub fn zones(volume: &Value) -> Vec<String> {
+    const KEYS: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
+    let terms = list(volume, "/spec/nodeAffinity/required/nodeSelectorTerms").iter();
+    let expressions = terms.flat_map(|t| list(t, "/matchExpressions"));
+    let zoned = expressions.filter(|e| KEYS.contains(&text(e, "/key")) && text(e, "/operator") == "In");
+    zoned.flat_map(|e| list(e, "/values")).filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
 /// A volume that no claim is bound to; none when one is.
 pub fn unclaimed(value: &Value) -> Option<Claim> {
     let released = matches!(text(value, "/status/phase"), "Available" | "Released" | "Failed");

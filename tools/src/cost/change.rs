@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::collect::{self, Seen, classes};
 use super::edits::{self, Costly, may_cost};
 use super::pricing::Pricing;
+use super::zones::Zones;
 use crate::cluster::Cluster;
 use crate::error::ToolError;
 use crate::plan::{Change, Does};
@@ -45,6 +46,7 @@ pub(crate) struct Ground {
     autoscaler: Autoscaler,
     classes: Seen,
     claims: Vec<Value>,
+    zones: Zones,
     services: Vec<Value>,
 }
 
@@ -91,14 +93,15 @@ pub(crate) async fn always(cluster: &Cluster, pricing: &Pricing, changes: &[Chan
             false => Ok(Vec::new()),
         }
     };
-    let (prices, autoscaler, classes, claims, services) = tokio::join!(
+    let (prices, autoscaler, classes, claims, services, zones) = tokio::join!(
         pricing.on(cluster),
         collect::autoscaler(cluster),
         classes,
         within("persistentvolumeclaim"),
         within("service"),
+        Zones::read(cluster, changes),
     );
-    Ground { prices, autoscaler, classes, claims, services }
+    Ground { prices, autoscaler, classes, claims, services, zones }
 }
 
 /// What a plan costs. `scalers` are the autoscalers of the namespaces that it touches.
@@ -158,7 +161,12 @@ fn read(
         Ok(found) => snapshot.classes = classes(found),
         Err(e) => snapshot.missing.push(format!("storage classes cannot be looked at: {e}")),
     }
-    let costly = edits::costly(changes, &snapshot, scalers);
+    let mut costly = edits::costly(changes, &snapshot, scalers);
+    for edit in &mut costly.edits.workloads {
+        for state in [&mut edit.before, &mut edit.after].into_iter().flatten() {
+            ground.zones.keep(&edit.object.namespace, &mut state.shape);
+        }
+    }
     (snapshot, costly)
 }
 

@@ -4,6 +4,7 @@ use kai_cost::cluster::{Autoscaler, Claim, Class, Object, Snapshot};
 use kai_cost::read;
 use serde_json::{Value, json};
 
+use super::zones::Zones;
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::error::ToolError;
@@ -135,12 +136,7 @@ pub(crate) async fn whole(
         "service",
     ];
     let lists = futures::future::join_all(kinds.iter().map(|kind| all(cluster, kind, namespace)));
-    let volumes = async {
-        match namespace {
-            None => all(cluster, "persistentvolume", None).await,
-            Some(_) => Ok(Vec::new()),
-        }
-    };
+    let volumes = all(cluster, "persistentvolume", None);
     let (nodes, everywhere, lists, classes_seen, volumes, usage, scaler) = tokio::join!(
         all(cluster, "node", None),
         pods(cluster, None),
@@ -187,10 +183,18 @@ pub(crate) async fn whole(
             workload.scaler = Some(text(&hpa, "/metadata/name").to_string());
         }
     }
-    snapshot.claims = claims(&next("claims", &mut missing));
+    let claimed = next("claims", &mut missing);
+    snapshot.claims = claims(&claimed);
     snapshot.balancers = next("Services", &mut missing).iter().filter_map(read::balancer).collect();
     match volumes {
-        Ok(found) => snapshot.claims.extend(found.iter().filter_map(read::unclaimed)),
+        Ok(found) => {
+            Zones::of(&claimed, &found).keep_all(&mut snapshot);
+            if namespace.is_none() {
+                snapshot.claims.extend(found.iter().filter_map(read::unclaimed));
+            }
+        }
+        // Their zones are then not known; what nobody claims is asked about for the whole cluster alone.
+        Err(_) if namespace.is_some() => {}
         Err(e) => missing.push(format!("volumes cannot be looked at: {e}")),
     }
     match classes_seen {

@@ -130,7 +130,7 @@ impl Prometheus {
             ),
             Self::Dead(why) => format!("the Prometheus {}", why.trim_end_matches('.')),
         };
-        format!("There is no history of what is used: {none}. Nothing is recommended without it.")
+        format!("There is no history of what is used: {none}. No requests are recommended without it.")
     }
 }
 

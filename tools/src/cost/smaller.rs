@@ -219,7 +219,7 @@ fn nodes(snapshot: &Snapshot, tariff: &Tariff) -> Vec<Recommendation> {
             Recommendation {
                 object: Object { kind: "Node".into(), namespace: String::new(), name: name.clone() }
                     .to_string(),
-                says: "its pods fit on the other nodes: drain it, then remove the machine".into(),
+                says: "drain it and remove it: its pods fit elsewhere".into(),
                 saves: Some(0.0),
                 bill: micros(tariff.machine(*n)),
                 severity: "ok".into(),

@@ -242,7 +242,7 @@ async fn what_answers_wrongly_is_told() {
     ] {
         let (found, _) = read(answers).await;
         assert_eq!(found, Prometheus::Dead(wanted.into()));
-        assert!(found.said().ends_with(". Nothing is recommended without it."), "{}", found.said());
+        assert!(found.said().ends_with(". No requests are recommended without it."), "{}", found.said());
     }
 }
 
