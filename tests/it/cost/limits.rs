@@ -77,12 +77,12 @@ fn fail_above_is_for_pipelines() {
     }
 }
 
-/// kai in a terminal of so many columns.
+/// kai in a terminal of so many columns, once a line is typed: only then nobody else sets its size any more.
 fn narrow(site: &Site, columns: u16, arguments: &[&str]) -> Command {
     let kai = site.world.command();
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", "stty cols \"$1\"; shift; exec \"$@\"", "sh", &columns.to_string()])
+        .args(["-c", "read -r go; stty cols \"$1\"; shift; exec \"$@\"", "sh", &columns.to_string()])
         .arg(kai.get_program())
         .args(arguments);
     shell.envs(kai.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -132,7 +132,9 @@ fn csv_markdown_and_narrow_terminals() {
             &["cost", "cluster", "--by", "pod"],
             &["cost", "--change", "scale backend to 9"],
         ] {
-            let screen = Person::at(narrow(&site, columns, arguments)).ends(0);
+            let mut person = Person::at(narrow(&site, columns, arguments));
+            person.sends("\n");
+            let screen = person.ends(0);
             let rows: Vec<&str> = screen.lines().map(|l| l.trim_end_matches('\r')).collect();
             let figures = rows.iter().filter(|l| l.starts_with("deployment/") || l.starts_with("backend-"));
             for row in figures.clone() {
