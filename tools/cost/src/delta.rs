@@ -202,6 +202,8 @@ pub fn delta(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, at: At) -> Del
     fit.nodes_removable = away.map_or(0, |(_, count)| count);
     fit.placed -= was.fit.placed;
     fit.placed = fit.placed.max(0);
+    // Those that had no place before are not of this change.
+    fit.pending = (fit.pending - was.fit.pending).max(0);
     fit.nodes_added -= was.fit.nodes_added;
     let mut unmodelled: Vec<&'static str> = edits
         .workloads
