@@ -7,7 +7,7 @@ use kai_evals::proxy::Action;
 use serde_json::{Value, json};
 
 use crate::queries::{create_many, usage};
-use crate::support::{Out, World, has_real_kubelets, run};
+use crate::support::{Out, World, admin_kubeconfig, has_real_kubelets, run};
 use double::{Answers, Row};
 
 const MIB: u64 = 1 << 20;
@@ -41,7 +41,8 @@ fn deploy(world: &World, name: &str, replicas: u32, more: impl FnOnce(&mut Value
 
 /// Two weeks of every pod that there is: 40m at the 95th percentile, 90 MiB at the peak.
 fn two_weeks(world: &World) -> Vec<Row> {
-    let pods = world.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].metadata.name}"]);
+    let pods =
+        world.kubectl(&["get", "pods", "-l", "app!=prometheus", "-o", "jsonpath={.items[*].metadata.name}"]);
     let row = |pod: &str| Row {
         pod: pod.to_owned(),
         container: "app",
@@ -119,7 +120,7 @@ fn two_weeks_of_history_make_requests_smaller() {
         .ends(0)
         .says("CPU 250m → 40m")
         .says("memory 256Mi → 104Mi")
-        .says("memory limit unset → 104Mi")
+        .says("deployment/todo: its memory limit goes with it: unset → 104Mi")
         .says("7.32")
         .says("prometheus-server:80, a figure every 75 s, and reaches over 14.0 days.");
     let found = document(&world);
@@ -153,21 +154,29 @@ fn two_weeks_of_history_make_requests_smaller() {
     );
 }
 
+/// The recommendations, wherever they are in an answer.
+fn list_in(answer: &Value) -> Option<&Value> {
+    match answer {
+        Value::Object(map) => map.get("recommendations").or_else(|| map.values().find_map(list_in)),
+        Value::Array(all) => all.iter().find_map(list_in),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_sentence_gives_the_same_list() {
     let Some(world) = world("promsentence") else { return };
     deploy(&world, "todo", 2, |_| {});
     double::answer(&world, Answers::Table(two_weeks(&world)));
-    let prices = world.home.path().join("prices.toml");
-    std::fs::write(&prices, "").unwrap();
     let list = |arguments: &[&str]| -> Value {
         let out = run(world.command().args(["-o", "json"]).args(arguments)).ends(0);
         serde_json::from_str(&out.stdout).unwrap()
     };
     let by_command = list(&["cost", "--optimize"]);
     let said = list(&["optimize resource usage"]);
-    println!("{said:#}");
-    assert_eq!(by_command["recommendations"].as_array().unwrap().len(), 1, "{by_command:#}");
+    let wanted = &by_command["recommendations"];
+    assert_eq!(wanted.as_array().unwrap().len(), 1, "{by_command:#}");
+    assert_eq!(list_in(&said), Some(wanted), "{said:#}");
     world.nothing_was_written();
 }
 
@@ -208,13 +217,13 @@ fn what_else_decides_is_left_its_say() {
     );
 
     let killed = recommended(&found, "deployment/killed");
-    assert_eq!(killed["says"], "app: CPU 250m → 40m, memory 256Mi → 320Mi, memory limit 256Mi → 320Mi");
+    assert_eq!(killed["says"], "app: CPU 250m → 40m, memory 256Mi → 320Mi");
     let note = "it was killed for want of memory at a limit of 256 MiB: its memory is not lowered";
-    assert_eq!(killed["notes"], json!([note]));
+    assert_eq!(killed["notes"], json!([note, "its memory limit goes with it: 256Mi → 320Mi"]));
     near(&killed["saves"], 730.0 * (0.21 * 0.021811 - 0.0625 * 0.002923));
 
     let scaled = recommended(&found, "deployment/scaled");
-    assert_eq!(scaled["says"], "app: memory 256Mi → 104Mi, memory limit unset → 104Mi");
+    assert_eq!(scaled["says"], "app: memory 256Mi → 104Mi");
     assert_eq!(scaled["arguments"].get("cpu_request"), None, "{scaled}");
     near(&scaled["saves"], 2.0 * 730.0 * 152.0 / 1024.0 * 0.002923);
     // Two pods used 80m together: each of the fewest carries 40m at 70 % of 58m.
@@ -223,7 +232,7 @@ fn what_else_decides_is_left_its_say() {
             "autoscaler {name}-by-cpu keeps CPU at 70 % of the request, so another request alone would change the number of pods. Together: request 58m, 2 to 26 pods at the same 70 %; 2 then carry what all used together, 95 % of the time at most 80m"
         )
     };
-    assert_eq!(scaled["notes"], json!([together("scaled")]));
+    assert_eq!(scaled["notes"], json!([together("scaled"), "its memory limit goes with it: unset → 104Mi"]));
     assert!(
         said.contains("deployment/steady, app is left as it is: autoscaler steady-by-cpu steers by what it requests: change both together, or neither."),
         "{said}"
@@ -232,7 +241,7 @@ fn what_else_decides_is_left_its_say() {
 
     // The init container keeps the CPU, and half of the memory.
     let starting = recommended(&found, "deployment/starting");
-    assert!(starting["says"].as_str().unwrap().starts_with("app: CPU 250m → 40m, memory 256Mi → 104Mi"));
+    assert_eq!(starting["says"], "app: CPU 250m → 40m, memory 256Mi → 104Mi");
     near(&starting["saves"], 730.0 * 0.125 * 0.002923);
 }
 
@@ -252,7 +261,6 @@ fn a_prometheus_that_answers_badly_is_told() {
         (always(403, "log in first"), "answered 403: log in first"),
         (always(302, ""), "answered 302"),
         (always(500, hostile), "gone"),
-        (Answers::Half, "broke off its answer"),
     ] {
         let shown = format!("{answers:?}");
         double::answer(&world, answers);
@@ -265,6 +273,11 @@ fn a_prometheus_that_answers_badly_is_told() {
         );
         nothing_is_recommended(&world, out, why);
     }
+    // The API server hangs up on kai then; without the recording proxy, which would answer something itself.
+    double::answer(&world, Answers::Half);
+    let direct = admin_kubeconfig();
+    let out = run(world.command_on(direct.to_str().unwrap()).args(cost(&world, &["--optimize"])));
+    nothing_is_recommended(&world, out, "There is no history of what is used: the Prometheus ");
     // What is no number is no figure: half a history is none.
     let mut rows = two_weeks(&world);
     rows.iter_mut().for_each(|r| r.cpu = f64::NAN);
@@ -319,7 +332,7 @@ fn one_sample_recommends_nothing_and_no_prometheus_is_said() {
     });
     let none = "There is no history of what is used: no Prometheus was found in this cluster.";
     nothing_is_recommended(&world, world.kai(&cost(&world, &["--optimize"])), none);
-    let samples = two_weeks(&world).iter().map(|r| {
+    let samples = two_weeks(&world).into_iter().map(|r| {
         let used = json!({"containers": [{"name": "app", "usage": {"cpu": "1m", "memory": "8Mi"}}]});
         usage::sample("PodMetrics", &r.pod, used)
     });

@@ -45,15 +45,32 @@ static ANSWERS: Mutex<BTreeMap<String, Answers>> = Mutex::new(BTreeMap::new());
 
 /// Makes a Service `prometheus-server` in the namespace of a world, behind which the stand-in is. False where this host has
 /// no address that the API server would take for an endpoint.
+///
+/// The API server passes requests on only to endpoints that are pods: one that no scheduler places says that it has the
+/// address of this host.
 #[must_use]
 pub fn serve(world: &World) -> bool {
     let Some(address) = started() else { return false };
+    let (ip, port) = (address.ip().to_string(), address.port());
+    world.create(&json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "prometheus-server-0", "labels": {"app": "prometheus"}},
+        "spec": {"schedulerName": "nobody", "containers": [{"name": "prometheus", "image": "prom/prometheus"}]}}));
+    let status = json!({"status": {"podIP": ip, "podIPs": [{"ip": ip}]}});
+    world.kubectl(&[
+        "patch",
+        "pod",
+        "prometheus-server-0",
+        "--subresource=status",
+        "-p",
+        &status.to_string(),
+    ]);
     world.create(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "prometheus-server"},
-        "spec": {"ports": [{"name": "http", "port": 80, "targetPort": address.port(), "protocol": "TCP"}]}}));
-    world.create(&json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": "prometheus-server-1", "labels": {"kubernetes.io/service-name": "prometheus-server"}},
-        "endpoints": [{"addresses": [address.ip().to_string()], "conditions": {"ready": true}}],
-        "ports": [{"name": "http", "port": address.port(), "protocol": "TCP"}]}));
+        "spec": {"ports": [{"name": "http", "port": 80, "targetPort": port, "protocol": "TCP"}]}}));
+    // EndpointSlices are made of these; the API server's proxy itself looks here.
+    let pod = json!({"kind": "Pod", "namespace": world.namespace, "name": "prometheus-server-0"});
+    world.create(&json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "prometheus-server"},
+        "subsets": [{"addresses": [{"ip": ip, "targetRef": pod}],
+            "ports": [{"name": "http", "port": port, "protocol": "TCP"}]}]}));
     true
 }
 

@@ -169,7 +169,7 @@ fn as_call(
         "namespace": workload.object.namespace,
         "container": advice.container,
     });
-    let mut says = Vec::new();
+    let (mut says, mut notes) = (Vec::new(), advice.notes.clone());
     let mut put = |key: &str, value: String| arguments[key] = Value::from(value);
     if advice.current.0 != Some(cpu) {
         put("cpu_request", format!("{}m", cpu.0));
@@ -187,12 +187,11 @@ fn as_call(
         let was = workload.shape.containers.iter().find(of).and_then(|c| c.memory_limit);
         if was != Some(limit) {
             let was = was.map_or_else(|| "unset".into(), |m| gib(m.gib()));
-            says.push(format!("memory limit {was} → {}", gib(limit.gib())));
+            notes.push(format!("its memory limit goes with it: {was} → {}", gib(limit.gib())));
         }
     }
     let mut smaller = workload.shape.clone();
     smaller.resize(&advice.container, cpu, memory);
-    let mut notes = advice.notes.clone();
     if smaller.size == workload.shape.size {
         notes.push(
             "an init container or the pod itself requests more, so its pods take what they took".into(),
