@@ -47,7 +47,7 @@ pub(crate) async fn add(
     let mut found = Vec::new();
     if let Prometheus::There(past) = &history {
         // A week of figures is what prices are trusted with.
-        if past.reach >= 7.0 * 24.0 {
+        if past.reach >= 7.0 * 24.0 && !past.histories.is_empty() {
             document.window = Some(format!("{:.0}d", past.reach / 24.0));
             if document.reasons.is_empty() {
                 document.confidence = kai_cost::doc::Confidence::High;
@@ -65,9 +65,6 @@ pub(crate) async fn add(
     });
     for (at, one) in found.iter_mut().enumerate() {
         one.number = at + 1;
-    }
-    if found.is_empty() && matches!(history, Prometheus::There(_)) {
-        document.warnings.push("Nothing could be smaller by what was used.".into());
     }
     document.recommendations = found;
     Ok(())
@@ -137,12 +134,17 @@ fn requests(
         told.push(format!("{hidden} more notes are not shown: ask for one namespace or workload."));
     }
     document.warnings.extend(told);
-    if let Some((points, letter)) = score(&all) {
-        let worst = all.iter().filter(|a| a.severity >= Severity::Warning).count();
+    // Of what has no history nothing is known, good or bad.
+    let judged: Vec<Advice> = all.iter().filter(|a| a.severity > Severity::Unknown).cloned().collect();
+    if let Some((points, letter)) = score(&judged) {
+        let worst = judged.iter().filter(|a| a.severity >= Severity::Warning).count();
         document.warnings.push(format!(
             "Requests score {points} of 100 ({letter}): {worst} of {} containers are far from what they use.",
-            all.len()
+            judged.len()
         ));
+        if found.is_empty() {
+            document.warnings.push("No request should be another by what was used.".into());
+        }
     }
     found
 }
