@@ -14,6 +14,7 @@ const MIB: u64 = 1 << 20;
 const PRICES: [&str; 4] = ["--price", "cpu=0.021811", "--price", "memory=0.002923"];
 
 /// A world with a Prometheus in it; none where that is not possible.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn world(name: &str) -> Option<World> {
     if has_real_kubelets() {
         return None;
