@@ -14,6 +14,7 @@ mod fields;
 mod helm;
 mod operate;
 mod preview;
+mod prometheus;
 mod queries;
 mod real;
 mod reproductions;

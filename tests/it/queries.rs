@@ -4,7 +4,7 @@ mod can_i;
 mod explain;
 mod get;
 mod logs;
-mod usage;
+pub mod usage;
 
 use serde_json::{Value, json};
 

@@ -39,7 +39,18 @@ fn as_text<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error
 impl Recorded {
     /// Whether it can change nothing by its method.
     pub fn is_read(&self) -> bool {
-        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS") && !self.reaches_a_pod()
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+            && (!self.reaches_a_pod() || self.asks_a_prometheus())
+    }
+
+    /// Whether it is a question to a Prometheus behind a Service, by the one path that changes nothing there.
+    pub fn asks_a_prometheus(&self) -> bool {
+        let segments: Vec<&str> = self.path.split('/').collect();
+        let question = matches!(
+            &segments[..],
+            ["", "api", "v1", "namespaces", _, "services", _, "proxy", "api", "v1", "query"]
+        );
+        self.method == "GET" && question && !self.upgrade
     }
 
     /// Whether it asks what its own user may do or is.
@@ -211,6 +222,7 @@ mod tests {
             ("DELETE", "/x", dry),
             ("POST", "/pods/p/eviction", evicted),
             ("POST", "/pods/p/eviction?dryRun=All", "{}"),
+            ("GET", "/api/v1/namespaces/n/services/p:80/proxy/api/v1/query?query=up", ""),
         ];
         for (method, target, body) in harmless {
             assert!(!request(method, target, body).is_write(), "{method} {target} {body}");
@@ -229,6 +241,9 @@ mod tests {
             // Reads by method alone.
             ("GET", "/api/v1/namespaces/n/pods/p/exec?command=sh", ""),
             ("GET", "/api/v1/namespaces/n/services/s/proxy/shutdown", ""),
+            ("GET", "/api/v1/namespaces/n/services/p:80/proxy/-/reload", ""),
+            ("GET", "/api/v1/namespaces/n/pods/p:80/proxy/api/v1/query?query=up", ""),
+            ("POST", "/api/v1/namespaces/n/services/p:80/proxy/api/v1/query", ""),
         ];
         for (method, target, body) in writes {
             assert!(request(method, target, body).is_write(), "{method} {target} {body}");

@@ -9,7 +9,7 @@ use super::{call, create_many, said};
 use crate::support::{World, has_real_kubelets, kubectl};
 
 /// On simulated nodes nothing is measured: two types stand in for the metrics API, and a test writes the samples.
-fn metrics_types() {
+pub fn metrics_types() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     if has_real_kubelets() {
         return;
@@ -31,7 +31,7 @@ fn metrics_types() {
     });
 }
 
-fn sample(kind: &str, name: &str, mut rest: Value) -> Value {
+pub fn sample(kind: &str, name: &str, mut rest: Value) -> Value {
     let object = rest.as_object_mut().unwrap();
     object.insert("apiVersion".into(), json!("metrics.k8s.io/v1beta1"));
     object.insert("kind".into(), json!(kind));

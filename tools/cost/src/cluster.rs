@@ -137,11 +137,42 @@ pub struct Container {
     pub memory_limit: Option<Bytes>,
 }
 
+/// What else than its containers decides what a pod takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Frame {
+    /// Init containers that keep running.
+    pub sidecars: Size,
+    /// The largest of the other init containers, with the sidecars that run by then.
+    pub starting: Size,
+    /// The CPU that the pod itself requests, whatever its containers do.
+    pub cpu: Option<Millicores>,
+    /// Likewise its memory.
+    pub memory: Option<Bytes>,
+    /// What its runtime takes.
+    pub overhead: Size,
+}
+
+impl Frame {
+    /// What the scheduler keeps free for a pod with these containers.
+    pub fn size(&self, containers: &[Container]) -> Size {
+        let running = containers.iter().map(|c| c.size).sum::<Size>() + self.sidecars;
+        let larger = running.max(self.starting);
+        let whole = Size {
+            cpu: self.cpu.unwrap_or(larger.cpu),
+            memory: self.memory.unwrap_or(larger.memory),
+            gpus: larger.gpus,
+        };
+        whole + self.overhead
+    }
+}
+
 /// What pods of one template take, and where they may run.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
     /// What the scheduler keeps free for it: containers and sidecars, or the largest init container; and overhead.
     pub size: Size,
+    /// What of that is not its containers'.
+    pub frame: Frame,
     /// `spec.containers`, one by one: all that OpenCost counts.
     pub containers: Vec<Container>,
     /// Where it may run.
@@ -165,6 +196,15 @@ impl Shape {
                 false => kept.retain(|zone| zones.contains(zone)),
             }
         }
+    }
+
+    /// Gives a container another request. The pod's size follows where that container decides it.
+    pub fn resize(&mut self, container: &str, cpu: Millicores, memory: Bytes) {
+        let before = self.frame.size(&self.containers);
+        if let Some(found) = self.containers.iter_mut().find(|c| c.name == container) {
+            (found.size.cpu, found.size.memory) = (cpu, memory);
+        }
+        self.size = self.size - before + self.frame.size(&self.containers);
     }
 
     /// Whether a container leaves its CPU or its memory unsaid, and nothing else says it for the pod.

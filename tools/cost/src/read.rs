@@ -6,7 +6,7 @@ use kai_diagnose::quantity::{milli, whole};
 use serde_json::Value;
 
 use crate::cluster::{
-    Balancer, Billing, Claim, Class, Container, Node, Object, Pod, Range, Shape, Size, Workload,
+    Balancer, Billing, Claim, Class, Container, Frame, Node, Object, Pod, Range, Shape, Size, Workload,
 };
 use crate::node::Machine;
 use crate::place::{Expression, Placement};
@@ -127,17 +127,13 @@ pub fn shape(spec: &Value) -> Shape {
         }
     }
     let containers: Vec<Container> = list(spec, "/containers").iter().map(container).collect();
-    let running = containers.iter().map(|c| c.size).sum::<Size>() + sidecars;
     let own = spec.pointer("/resources/requests");
-    let larger = running.max(starting);
-    let whole = Size {
-        cpu: cpu(own).unwrap_or(larger.cpu),
-        memory: memory(own).unwrap_or(larger.memory),
-        gpus: larger.gpus,
-    };
+    let (cpu, memory) = (cpu(own), memory(own));
+    let frame = Frame { sidecars, starting, cpu, memory, overhead: size(spec.get("overhead")) };
     let claim = |v: &Value| Some(text(v, "/persistentVolumeClaim/claimName").to_owned());
     Shape {
-        size: whole + size(spec.get("overhead")),
+        size: frame.size(&containers),
+        frame,
         containers,
         placement: placement(spec),
         claims: list(spec, "/volumes").iter().filter_map(claim).filter(|c| !c.is_empty()).collect(),

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use kai_cost::cluster::{Range, Workload};
+use kai_cost::cluster::{Range, Size, Workload};
 use kai_cost::rightsize::{Advice, History, Preset, Severity, recommend, score};
 use kai_cost::units::{Bytes, Millicores};
 use support::*;
@@ -226,5 +226,38 @@ fn severity_score_and_letter() {
         ((1, 0, 0), (0, 'F')),
     ] {
         assert_eq!(all(critical, warning, good), wanted, "{critical} {warning} {good}");
+    }
+}
+
+#[test]
+fn a_pod_follows_its_containers_where_they_decide_its_size() {
+    let requests = |cpu: &str, memory: &str| serde_json::json!({"requests": {"cpu": cpu, "memory": memory}});
+    let spec = |more: serde_json::Value| {
+        let mut spec = serde_json::json!({"containers": [
+            {"name": "app", "resources": requests("250m", "256Mi")},
+            {"name": "side", "resources": requests("50m", "64Mi")}]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        kai_cost::read::shape(&spec)
+    };
+    let init = |cpu: &str, memory: &str, restarts: &str| {
+        serde_json::json!({"initContainers": [
+            {"name": "i", "restartPolicy": restarts, "resources": requests(cpu, memory)}]})
+    };
+    for (more, before, after) in [
+        (serde_json::json!({}), (300, 320), (90, 168)),
+        (serde_json::json!({"overhead": {"cpu": "10m", "memory": "8Mi"}}), (310, 328), (100, 176)),
+        (init("100m", "100Mi", "Always"), (400, 420), (190, 268)),
+        (init("250m", "200Mi", ""), (300, 320), (250, 200)),
+        (init("1", "1Gi", ""), (1000, 1024), (1000, 1024)),
+        (serde_json::json!({"resources": requests("500m", "512Mi")}), (500, 512), (500, 512)),
+        (serde_json::json!({"resources": {"requests": {"cpu": "500m"}}}), (500, 320), (500, 168)),
+    ] {
+        let size = |(cpu, mib): (i64, i64)| Size::new(cpu, mib << 20);
+        let mut shape = spec(more.clone());
+        assert_eq!(shape.size, size(before), "{more}");
+        shape.resize("app", Millicores(40), Bytes(104 << 20));
+        assert_eq!(shape.size, size(after), "{more}");
+        shape.resize("none", Millicores(1), Bytes(1));
+        assert_eq!(shape.size, size(after), "{more}");
     }
 }

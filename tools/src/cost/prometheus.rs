@@ -243,7 +243,14 @@ async fn question(
     place: &Place,
     query: &str,
 ) -> Result<Result<Figures, NoFigures>, ToolError> {
-    Ok(match cluster.ask(&place.path(query, THERE), MOST, DEADLINE).await? {
+    let said = match cluster.ask(&place.path(query, THERE), MOST, DEADLINE).await {
+        // The API server hangs up when what it passes on breaks off early. What is told beside the history stands.
+        Err(ToolError::Unreachable { message }) => {
+            return Ok(Err(NoFigures::Failed(format!("gave no answer ({message})"))));
+        }
+        said => said?,
+    };
+    Ok(match said {
         Said::Answer(status, body) => answer::read(status, &body),
         Said::Late => Err(NoFigures::TooMuch(format!("did not answer within {} s", DEADLINE.as_secs()))),
         Said::Broken(how) => Err(NoFigures::Failed(format!("broke off its answer ({how})"))),

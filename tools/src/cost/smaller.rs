@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use kai_cost::cluster::{Autoscaler, Object, Snapshot, Workload};
+use kai_cost::cluster::{Autoscaler, Container, Object, Shape, Snapshot, Workload};
 use kai_cost::delta::{At, Edit, Edits, State, delta};
 use kai_cost::doc::{Document, Recommendation, micros};
 use kai_cost::place::removable;
 use kai_cost::rightsize::{Advice, Preset, Severity, recommend, score};
 use kai_cost::say::{cores, gib};
 use kai_cost::tariff::Tariff;
-use kai_cost::units::{Bytes, Millicores};
 use serde_json::{Value, json};
 
 use super::prometheus::{Ask, Owners, Past, Prometheus, Window};
 use crate::cluster::Cluster;
 use crate::error::ToolError;
+
+/// Most notes that are told of containers that are left as they are.
+const MOST_NOTES: usize = 10;
 
 /// Adds recommendations to a document about a scope, and how far the history reaches that they are from.
 ///
@@ -45,7 +47,7 @@ pub(crate) async fn add(
     let mut found = Vec::new();
     if let Prometheus::There(past) = &history {
         // A week of figures is what prices are trusted with.
-        if past.reach >= 7.0 * 24.0 {
+        if past.reach >= 7.0 * 24.0 && !past.histories.is_empty() {
             document.window = Some(format!("{:.0}d", past.reach / 24.0));
             if document.reasons.is_empty() {
                 document.confidence = kai_cost::doc::Confidence::High;
@@ -63,9 +65,6 @@ pub(crate) async fn add(
     });
     for (at, one) in found.iter_mut().enumerate() {
         one.number = at + 1;
-    }
-    if found.is_empty() && matches!(history, Prometheus::There(_)) {
-        document.warnings.push("Nothing could be smaller by what was used.".into());
     }
     document.recommendations = found;
     Ok(())
@@ -97,32 +96,66 @@ fn requests(
     let about = document.scope.workload.clone();
     let mut found = Vec::new();
     let mut all: Vec<Advice> = Vec::new();
-    let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+    let mut kept: BTreeMap<&str, Vec<&Advice>> = BTreeMap::new();
     let scope =
         snapshot.workloads.iter().filter(|w| about.as_ref().is_none_or(|a| *a == w.object.to_string()));
     for workload in scope {
         let empty = BTreeMap::new();
         let histories = past.histories.get(&workload.object).unwrap_or(&empty);
         for advice in recommend(workload, histories, Preset::Kai) {
-            if let Some(why) = &advice.kept {
-                *kept.entry(why.split(':').next().unwrap_or(why).to_string()).or_default() += 1;
-            }
             found.extend(as_call(workload, &advice, snapshot, tariff));
             all.push(advice);
         }
     }
-    for (why, count) in kept {
-        let containers = if count == 1 { "1 container".to_string() } else { format!("{count} containers") };
-        document.warnings.push(format!("{containers} left as they are: {why}."));
+    for advice in &all {
+        let Some(why) = &advice.kept else { continue };
+        kept.entry(why.split(':').next().unwrap_or(why)).or_default().push(advice);
     }
-    if let Some((points, letter)) = score(&all) {
-        let worst = all.iter().filter(|a| a.severity >= Severity::Warning).count();
+    let everywhere = document.scope.namespace.is_none();
+    for (why, of) in &kept {
+        document.warnings.push(match of.as_slice() {
+            [one] => format!(
+                "{} is left as it is: {}.",
+                container(one, everywhere),
+                one.kept.as_deref().unwrap_or(why)
+            ),
+            _ => format!("{} containers are left as they are: {why}.", of.len()),
+        });
+    }
+    // What would go together with an autoscaler, and what was killed, is told of these too.
+    let mut told: Vec<String> = kept
+        .values()
+        .flatten()
+        .flat_map(|a| a.notes.iter().map(|note| format!("{}: {note}.", container(a, everywhere))))
+        .collect();
+    let hidden = told.len().saturating_sub(MOST_NOTES);
+    told.truncate(MOST_NOTES);
+    if hidden > 0 {
+        told.push(format!("{hidden} more notes are not shown: ask for one namespace or workload."));
+    }
+    document.warnings.extend(told);
+    // Of what has no history nothing is known, good or bad.
+    let judged: Vec<Advice> = all.iter().filter(|a| a.severity > Severity::Unknown).cloned().collect();
+    if let Some((points, letter)) = score(&judged) {
+        let worst = judged.iter().filter(|a| a.severity >= Severity::Warning).count();
         document.warnings.push(format!(
             "Requests score {points} of 100 ({letter}): {worst} of {} containers are far from what they use.",
-            all.len()
+            judged.len()
         ));
+        if found.is_empty() {
+            document.warnings.push("No request should be another by what was used.".into());
+        }
     }
     found
+}
+
+/// Whose an advice is, in words.
+fn container(advice: &Advice, everywhere: bool) -> String {
+    let Advice { object, container, .. } = advice;
+    match everywhere {
+        true => format!("{object} in {}, {container}", object.namespace),
+        false => format!("{object}, {container}"),
+    }
 }
 
 /// An advice as a call of `set`, priced.
@@ -138,7 +171,7 @@ fn as_call(
         "namespace": workload.object.namespace,
         "container": advice.container,
     });
-    let mut says = Vec::new();
+    let (mut says, mut notes) = (Vec::new(), advice.notes.clone());
     let mut put = |key: &str, value: String| arguments[key] = Value::from(value);
     if advice.current.0 != Some(cpu) {
         put("cpu_request", format!("{}m", cpu.0));
@@ -152,22 +185,23 @@ fn as_call(
     }
     if let Some(limit) = advice.memory_limit {
         put("memory_limit", format!("{}Mi", limit.0 >> 20));
+        let of = |c: &&Container| c.name == advice.container;
+        let was = workload.shape.containers.iter().find(of).and_then(|c| c.memory_limit);
+        if was != Some(limit) {
+            let was = was.map_or_else(|| "unset".into(), |m| gib(m.gib()));
+            notes.push(format!("its memory limit goes with it: {was} → {}", gib(limit.gib())));
+        }
     }
-    let change = delta(snapshot, tariff, &resized(workload, &advice.container, (cpu, memory)), At::Now);
+    let mut smaller = workload.shape.clone();
+    smaller.resize(&advice.container, cpu, memory);
+    if smaller.size == workload.shape.size {
+        notes.push(
+            "an init container or the pod itself requests more, so its pods take what they took".into(),
+        );
+    }
+    let change = delta(snapshot, tariff, &resized(workload, smaller), At::Now);
     let less =
         |pair: Option<(kai_cost::units::Monthly, kai_cost::units::Monthly)>| pair.map(|(old, new)| old - new);
-    let mut notes = advice.notes.clone();
-    if let Some(together) = &advice.together {
-        let mut parts = Vec::new();
-        parts.extend(together.cpu.map(|c| format!("a CPU request of {}", cores(c.cores()))));
-        parts.extend(together.memory.map(|m| format!("a memory request of {}", gib(m.gib()))));
-        let scaler = together.scaler.as_deref().unwrap_or("its autoscaler");
-        notes.push(format!(
-            "together with {scaler} it could have {} and at most {} replicas",
-            parts.join(" and "),
-            together.max
-        ));
-    }
     Some(Recommendation {
         number: 0,
         object: workload.object.to_string(),
@@ -182,16 +216,10 @@ fn as_call(
     })
 }
 
-/// A workload with other requests of one container.
-fn resized(workload: &Workload, container: &str, to: (Millicores, Bytes)) -> Edits {
+/// A workload whose pods have another shape.
+fn resized(workload: &Workload, shape: Shape) -> Edits {
     let before = State { replicas: workload.replicas, shape: workload.shape.clone(), range: None };
-    let mut after = before.clone();
-    if let Some(found) = after.shape.containers.iter_mut().find(|c| c.name == container) {
-        let old = found.size;
-        (found.size.cpu, found.size.memory) = to;
-        // Where an init container is the larger one, the pod keeps its size: then this is less than it saves.
-        after.shape.size = after.shape.size - old + found.size;
-    }
+    let after = State { shape, ..before.clone() };
     let edit = Edit {
         object: workload.object.clone(),
         before: Some(before),

@@ -259,18 +259,23 @@ fn smaller(document: &Document, report: &mut Report) {
     if document.recommendations.is_empty() {
         return;
     }
-    let mut table =
-        Table::new("could be smaller", &["#", "SAVES/mo", "OBJECT", "WHAT", "NAMESPACE", "BILL/mo"]);
-    table.columns[5].importance = 2;
+    let everywhere = document.scope.namespace.is_none();
+    let columns: &[&str] = match everywhere {
+        true => &["#", "SAVES/mo", "OBJECT", "WHAT", "BILL/mo", "NAMESPACE"],
+        false => &["#", "SAVES/mo", "OBJECT", "WHAT", "BILL/mo"],
+    };
+    let mut table = Table::new("could be smaller", columns);
+    table.columns[4].importance = 2;
     for one in &document.recommendations {
-        table.push([
+        let mut cells = vec![
             one.number.to_string(),
             money(one.saves),
             one.object.clone(),
             one.says.clone(),
-            one.namespace.clone(),
             one.bill.filter(|b| *b != 0.0).map_or_else(String::new, |b| money(Some(b))),
-        ]);
+        ];
+        cells.extend(everywhere.then(|| one.namespace.clone()));
+        table.push(cells);
     }
     report.blocks.push(Block::Table(table));
     for one in &document.recommendations {

@@ -14,7 +14,8 @@ use crate::cluster::ConnectOptions;
 
 const POD: &str = "backend-5d4f8b7c9d-x7k2p";
 
-/// What answers a path: status and body. A status of 0 says nothing for ever; of 1, less than it promised.
+/// What answers a path: status and body. A status of 0 says nothing for ever; of 1, less than it promised; of 2,
+/// nothing, and the connection ends.
 type Answers = fn(&str) -> (u16, String);
 
 /// A cluster whose API server answers so, and the paths that it was asked for, decoded.
@@ -41,6 +42,9 @@ async fn cluster(answers: Answers) -> (Cluster, Arc<Mutex<Vec<String>>>) {
                 let (status, body) = answers(&path);
                 if status == 0 {
                     std::future::pending::<()>().await;
+                }
+                if status == 2 {
+                    return;
                 }
                 let (status, missing) = if status == 1 { (200, 9) } else { (status, 0) };
                 let answer = format!(
@@ -287,6 +291,19 @@ async fn an_answer_that_breaks_off_is_no_figure() {
         read(|p| if p.contains("working_set") { (1, one(json!({}), "1").1) } else { whole(p) }).await;
     let Prometheus::Dead(why) = found else { panic!("{found:?}") };
     assert!(why.starts_with("monitoring/prometheus-server:80 broke off its answer ("), "{why}");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_is_no_reason_to_say_nothing_at_all() {
+    for what in ["count(", "working_set"] {
+        let answers: Answers = match what {
+            "count(" => |p| if p.contains("query=count(") { (2, String::new()) } else { whole(p) },
+            _ => |p| if p.contains("working_set") { (2, String::new()) } else { whole(p) },
+        };
+        let (found, _) = read(answers).await;
+        let Prometheus::Dead(why) = found else { panic!("{what}: {found:?}") };
+        assert!(why.starts_with("monitoring/prometheus-server:80 gave no answer ("), "{why}");
+    }
 }
 
 #[tokio::test]
