@@ -35,7 +35,7 @@ impl Size {
 
     /// So many times as much.
     pub fn times(self, n: i64) -> Size {
-        Size { cpu: self.cpu * n, memory: self.memory * n, gpus: self.gpus * n }
+        Size { cpu: self.cpu * n, memory: self.memory * n, gpus: self.gpus.saturating_mul(n) }
     }
 
     /// Whether all of it is in `room`.
@@ -52,14 +52,22 @@ impl Size {
 impl Add for Size {
     type Output = Size;
     fn add(self, other: Size) -> Size {
-        Size { cpu: self.cpu + other.cpu, memory: self.memory + other.memory, gpus: self.gpus + other.gpus }
+        Size {
+            cpu: self.cpu + other.cpu,
+            memory: self.memory + other.memory,
+            gpus: self.gpus.saturating_add(other.gpus),
+        }
     }
 }
 
 impl Sub for Size {
     type Output = Size;
     fn sub(self, other: Size) -> Size {
-        Size { cpu: self.cpu - other.cpu, memory: self.memory - other.memory, gpus: self.gpus - other.gpus }
+        Size {
+            cpu: self.cpu - other.cpu,
+            memory: self.memory - other.memory,
+            gpus: self.gpus.saturating_sub(other.gpus),
+        }
     }
 }
 

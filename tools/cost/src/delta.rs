@@ -1,7 +1,7 @@
 //! What a change costs: what it reserves more or less, what the bill becomes, and whether it fits. On one snapshot, with
 //! the same prices before and after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Autoscaler, Balancer, Billing, Claim, Object, Range, Shape, Size, Snapshot};
 use crate::place::{Place, Room, place, place_with_more, removable, rooms};
@@ -122,6 +122,10 @@ pub struct Delta {
     pub unpriced: Vec<String>,
 }
 
+/// Most new pods of a change that are placed one by one. Beyond it they are priced, and what nodes they would take is not
+/// worked out: whoever types a billion is told so before the machine is busy with it.
+const MOST: i64 = 5_000;
+
 /// Pods of one side of a change.
 struct Side {
     /// For each workload: its pods that exist and stay, by place in the snapshot, and those to be made.
@@ -137,7 +141,7 @@ pub fn delta(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, at: At) -> Del
     let after = side(snapshot, edits, &own, at, true);
     let was = settle(snapshot, tariff, edits, &before);
     let will = settle(snapshot, tariff, edits, &after);
-    let mut unpriced = Vec::new();
+    let mut unpriced: Vec<String> = Vec::new();
     let rows: Vec<Row> = edits
         .workloads
         .iter()
@@ -198,6 +202,10 @@ pub fn delta(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, at: At) -> Del
     let bill = fixed.zip(will.billed.zip(was.billed)).map(|(f, (new, old))| f + new - old);
     let away = freed(snapshot, tariff, &before, &after);
     let nodes = will.added.zip(was.added).zip(away).map(|((new, old), (away, _))| new - old - away);
+    if will.unplaced > 0 {
+        unpriced
+            .push(format!("more than {MOST} new pods: the nodes that they would take are not worked out"));
+    }
     let mut fit = will.fit;
     fit.nodes_removable = away.map_or(0, |(_, count)| count);
     fit.placed -= was.fit.placed;
@@ -263,13 +271,22 @@ fn side(snapshot: &Snapshot, edits: &Edits, own: &[Vec<usize>], at: At, after: b
 
 /// Which pods stay when there are fewer: those that wait for a node go first, then one of each crowded node.
 fn survivors(snapshot: &Snapshot, mut pods: Vec<usize>, wanted: usize) -> Vec<usize> {
+    let node = |pod: usize| snapshot.pods[pod].node.as_deref();
+    let mut crowds: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for pod in &pods {
+        *crowds.entry(node(*pod)).or_default() += 1;
+    }
     while pods.len() > wanted {
-        let node = |pod: &usize| snapshot.pods[*pod].node.as_ref();
-        let neighbours = |pod: &usize| pods.iter().filter(|p| node(p) == node(pod)).count();
         let worst = (0..pods.len())
-            .max_by_key(|at| (node(&pods[*at]).is_none(), neighbours(&pods[*at]), *at))
+            .max_by_key(|at| {
+                let on = node(pods[*at]);
+                (on.is_none(), crowds.get(&on).copied().unwrap_or(0), *at)
+            })
             .unwrap_or(0);
-        pods.remove(worst);
+        let gone = pods.remove(worst);
+        if let Some(crowd) = crowds.get_mut(&node(gone)) {
+            *crowd -= 1;
+        }
     }
     pods
 }
@@ -281,6 +298,8 @@ struct Settled {
     billed: Option<Monthly>,
     /// What an autoscaler would add in machines.
     added: Option<Monthly>,
+    /// New pods that were not placed one by one.
+    unplaced: i64,
     fit: Fit,
 }
 
@@ -293,6 +312,7 @@ fn settle(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, side: &Side) -> S
     let mut cost: Vec<Option<Money>> = Vec::new();
     let mut billed = Some(Monthly(0.0));
     let mut make: Vec<(usize, &Shape)> = Vec::new();
+    let mut unplaced = 0;
     for (i, stay) in side.stay.iter().enumerate() {
         let mut sum = Some(Money::default());
         for pod in stay {
@@ -312,13 +332,18 @@ fn settle(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, side: &Side) -> S
         }
         let (shape, count) = &side.make[i];
         if let Some(kind) = by_pod(i) {
-            for _ in 0..*count {
-                let one = tariff.billed(kind, shape);
-                billed = billed.zip(one).map(|(sum, one)| sum + one.total());
-                sum = sum.zip(one).map(|(a, b)| a + b);
-            }
+            let all = tariff.billed(kind, shape).map(|one| one.times((*count).max(0) as f64));
+            billed = billed.zip(all).map(|(sum, all)| sum + all.total());
+            sum = sum.zip(all).map(|(a, b)| a + b);
         } else {
-            make.extend((0..*count).map(|_| (i, shape)));
+            let room = (MOST - make.len() as i64).clamp(0, (*count).max(0));
+            make.extend((0..room).map(|_| (i, shape)));
+            let rest = (*count).max(0) - room;
+            if rest > 0 {
+                unplaced += rest;
+                let rates = anywhere.map(|r| r.of(shape.size).times(rest as f64));
+                sum = sum.zip(rates).map(|(a, b)| a + b);
+            }
         }
         cost.push(sum);
     }
@@ -336,7 +361,7 @@ fn settle(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, side: &Side) -> S
         cost[*i] = before.zip(rates.map(|r| r.of(shape.size))).map(|(a, b)| a + b);
     }
     let new: Vec<&Room> = more.iter().filter(|r| r.added).collect();
-    let pending = places.iter().filter(|p| **p == Place::Pending).count() as i64;
+    let pending = places.iter().filter(|p| **p == Place::Pending).count() as i64 + unplaced;
     let open = |r: &&Room| snapshot.nodes[r.node].open && snapshot.nodes[r.node].billing == Billing::Machine;
     let allocatable: Size = free.iter().filter(open).map(|r| snapshot.nodes[r.node].allocatable).sum();
     let left: Size = free.iter().filter(open).map(|r| r.free).sum();
@@ -344,11 +369,13 @@ fn settle(snapshot: &Snapshot, tariff: &Tariff, edits: &Edits, side: &Side) -> S
     Settled {
         cost,
         billed,
-        added: new.iter().map(|r| tariff.machine(r.node)).sum::<Option<Monthly>>(),
+        unplaced,
+        // What was not placed has no nodes that could be counted.
+        added: new.iter().map(|r| tariff.machine(r.node)).sum::<Option<Monthly>>().filter(|_| unplaced == 0),
         fit: Fit {
-            placed: places.len() as i64 - pending,
+            placed: places.iter().filter(|p| **p != Place::Pending).count() as i64,
             pending,
-            nodes_added: new.len() as i64,
+            nodes_added: if unplaced == 0 { new.len() as i64 } else { 0 },
             binding: binding(snapshot, &free, waiting, allocatable - left, allocatable),
             requested: allocatable - left,
             allocatable,

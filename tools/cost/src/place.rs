@@ -173,30 +173,29 @@ pub fn place_with_more(
     price: &dyn Fn(usize) -> Option<f64>,
 ) -> Vec<Place> {
     let mut places = place(snapshot, rooms, pods);
+    if places.iter().all(|p| *p != Place::Pending) {
+        return places;
+    }
+    let open = (0..snapshot.nodes.len()).filter(|node| snapshot.nodes[*node].open);
+    let fresh: Vec<(f64, Room)> = open
+        .filter_map(|node| {
+            let (taken, count) = daemons(snapshot, node);
+            let free = snapshot.nodes[node].allocatable - taken;
+            Some((price(node)?, Room { node, added: true, free, pods: snapshot.nodes[node].pods - count }))
+        })
+        .collect();
     loop {
         let left: Vec<usize> = (0..pods.len()).filter(|at| places[*at] == Place::Pending).collect();
-        let candidates = (0..snapshot.nodes.len()).filter(|node| snapshot.nodes[*node].open);
-        let fresh = |node: usize| {
-            let (taken, count) = daemons(snapshot, node);
-            Room {
-                node,
-                added: true,
-                free: snapshot.nodes[node].allocatable - taken,
-                pods: snapshot.nodes[node].pods - count,
-            }
-        };
         let helps = |room: &Room| {
             left.iter().any(|at| {
                 pods[*at].size.fits(room.free) && pods[*at].placement.allows(&snapshot.nodes[room.node])
             })
         };
-        let best = candidates
-            .filter_map(|node| price(node).map(|p| (p, fresh(node))))
-            .filter(|(_, room)| room.pods > 0 && helps(room))
-            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let useful = fresh.iter().filter(|(_, room)| room.pods > 0 && helps(room));
+        let best = useful.min_by(|a, b| a.0.total_cmp(&b.0));
         let Some((_, room)) = best.filter(|_| !left.is_empty()) else { return places };
         let at = rooms.len();
-        let mut only = [room];
+        let mut only = [room.clone()];
         let rest: Vec<&Shape> = left.iter().map(|at| pods[*at]).collect();
         for (pod, placed) in left.iter().zip(place(snapshot, &mut only, &rest)) {
             if placed != Place::Pending {

@@ -111,7 +111,12 @@ pub fn bill(change: &Change, autoscaled: bool) -> String {
         _ => String::new(),
     };
     let with = signed(change.bill.with_autoscaler);
-    let why = if fit.pending > 0 && autoscaled && !nodes.is_empty() {
+    let why = if fit.pending > 0 && change.bill.with_autoscaler.is_none() {
+        format!(
+            "{} would stay Pending on the nodes you have ({room}); what nodes they would take is not worked out",
+            pods(fit.pending)
+        )
+    } else if fit.pending > 0 && autoscaled && !nodes.is_empty() {
         format!("the node autoscaler adds {nodes} for {} without room ({room})", pods(fit.pending))
     } else if fit.pending > 0 && !nodes.is_empty() {
         format!(

@@ -11,6 +11,37 @@ use serde::{Deserialize, Serialize};
 /// Hours in a month, as every cloud's price list counts.
 pub const HOURS_PER_MONTH: f64 = 730.0;
 
+/// Addition that stays at the end of what a number can hold: a hostile object asks for more than there is.
+trait Bounded {
+    fn plus(self, other: Self) -> Self;
+    fn less(self, other: Self) -> Self;
+    fn times(self, times: Self) -> Self;
+}
+
+impl Bounded for i64 {
+    fn plus(self, other: i64) -> i64 {
+        self.saturating_add(other)
+    }
+    fn less(self, other: i64) -> i64 {
+        self.saturating_sub(other)
+    }
+    fn times(self, times: i64) -> i64 {
+        self.saturating_mul(times)
+    }
+}
+
+impl Bounded for f64 {
+    fn plus(self, other: f64) -> f64 {
+        self + other
+    }
+    fn less(self, other: f64) -> f64 {
+        self - other
+    }
+    fn times(self, times: f64) -> f64 {
+        self * times
+    }
+}
+
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -21,18 +52,18 @@ macro_rules! unit {
         impl Add for $name {
             type Output = Self;
             fn add(self, other: Self) -> Self {
-                $name(self.0 + other.0)
+                $name(Bounded::plus(self.0, other.0))
             }
         }
         impl AddAssign for $name {
             fn add_assign(&mut self, other: Self) {
-                self.0 += other.0;
+                self.0 = Bounded::plus(self.0, other.0);
             }
         }
         impl Sub for $name {
             type Output = Self;
             fn sub(self, other: Self) -> Self {
-                $name(self.0 - other.0)
+                $name(Bounded::less(self.0, other.0))
             }
         }
         impl Neg for $name {
@@ -44,7 +75,7 @@ macro_rules! unit {
         impl Mul<$inner> for $name {
             type Output = Self;
             fn mul(self, times: $inner) -> Self {
-                $name(self.0 * times)
+                $name(Bounded::times(self.0, times))
             }
         }
         impl Sum for $name {

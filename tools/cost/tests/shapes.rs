@@ -4,8 +4,11 @@
 
 mod support;
 
+use kai_cost::allocate::{Basis, charges};
+use kai_cost::cluster::Size;
 use kai_cost::delta::{At, delta};
 use kai_cost::read;
+use kai_cost::units::Monthly;
 use serde_json::{Value, json};
 use support::*;
 
@@ -86,4 +89,41 @@ fn replicas_with_volumes() {
     let mut fewer = scaled("queue", 4, 1);
     fewer.workloads[0].templates = edits.workloads[0].templates.clone();
     assert_eq!(delta(&cluster, &tariff, &fewer, At::Now).volumes.unwrap().0, 0.0);
+}
+
+#[test]
+fn a_billion_replicas_are_priced_and_not_placed_one_by_one() {
+    let cluster = f1();
+    let tariff = generic(&cluster);
+    let found = delta(&cluster, &tariff, &scaled("backend", 2, 2_000_000_000), At::Now);
+    let (before, after) = found.reserved.unwrap();
+    assert!((before.0 - 9.02791).abs() < 1e-6 && after.0 > 9e9, "{before:?} {after:?}");
+    assert_eq!(found.bill, Some(Monthly(0.0)));
+    assert_eq!(found.bill_with_autoscaler, None, "so many nodes were not worked out");
+    assert!(found.fit.pending > 1_999_999_000);
+}
+
+#[test]
+fn requests_beyond_all_numbers_do_not_overflow() {
+    let mut cluster = f1();
+    let tariff = generic(&cluster);
+    let huge = Size::new(i64::MAX, i64::MAX);
+    for pod in &mut cluster.pods {
+        pod.shape.size = huge;
+        pod.shape.containers[0].size = huge;
+    }
+    let found = delta(&cluster, &tariff, &resized(&["backend"], huge + huge), At::Now);
+    assert!(found.fit.pending > 0);
+    assert!(charges(&cluster, &tariff, Basis::OpenCost).iter().all(Option::is_some));
+}
+
+#[test]
+fn thousands_of_pods_are_taken_away_one_crowded_node_at_a_time() {
+    let mut cluster = f1();
+    let one = cluster.pods.iter().find(|p| p.owner.name == "backend").unwrap().clone();
+    cluster.pods.extend((0..4_998).map(|_| one.clone()));
+    let tariff = generic(&cluster);
+    let found = delta(&cluster, &tariff, &scaled("backend", 5_000, 1), At::Now);
+    let (before, after) = found.reserved.unwrap();
+    assert!((before.0 / after.0 - 5_000.0).abs() < 1e-6, "{before:?} {after:?}");
 }

@@ -108,6 +108,11 @@ fn workload(change: &Change, snapshot: &Snapshot) -> (Edit, bool) {
     (Edit { object, before, after, templates: Vec::new() }, same)
 }
 
+/// A share in percent, rounded up, as Kubernetes rounds a surge.
+fn part(of: i64, percent: i64) -> i64 {
+    of.saturating_mul(percent).saturating_add(99) / 100
+}
+
 /// How many pods more there are while a Deployment replaces its pods: not in the figures, and they need room too.
 fn surge(change: &Change, edit: &Edit) -> Option<String> {
     let (before, after) = edit.before.as_ref().zip(edit.after.as_ref())?;
@@ -118,9 +123,9 @@ fn surge(change: &Change, edit: &Edit) -> Option<String> {
     let percent = |text: &str| text.strip_suffix('%').and_then(|p| p.parse::<i64>().ok());
     let more = match said {
         Some(Value::Number(n)) => n.as_i64()?,
-        Some(Value::String(text)) => (after.replicas * percent(text)? + 99) / 100,
+        Some(Value::String(text)) => part(after.replicas, percent(text)?),
         _ if crate::object::text(&change.after, "/spec/strategy/type") == "Recreate" => return None,
-        _ => (after.replicas * 25 + 99) / 100,
+        _ => part(after.replicas, 25),
     };
     let pods = if more == 1 { "1 pod".to_string() } else { format!("{more} pods") };
     (more > 0)
