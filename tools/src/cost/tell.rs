@@ -240,6 +240,9 @@ fn summary(document: &Document, report: &mut Report) {
         let reserved = signed(most.reserved);
         if fit.pending > 0 {
             let nodes = match fit.nodes_added {
+                _ if most.bill.with_autoscaler.is_none() => {
+                    "what nodes they would take is not worked out".to_string()
+                }
                 0 => "no node like those you have would take them".to_string(),
                 1 => format!("with a node autoscaler one more node = {}", signed(most.bill.with_autoscaler)),
                 n => format!("with a node autoscaler {n} more nodes = {}", signed(most.bill.with_autoscaler)),
