@@ -11,4 +11,5 @@ pub mod cluster;
 mod loopback;
 pub mod proxy;
 pub mod replay;
+pub mod run;
 pub mod terminal;

@@ -10,6 +10,7 @@ use kai_evals::cluster::build::{self, Tool};
 use kai_evals::cluster::{self, Options, Provider};
 use kai_evals::proxy::ProxyArgs;
 use kai_evals::replay::ReplayArgs;
+use kai_evals::run::cli::{self, RunArgs};
 use kai_evals::terminal::{self, Progress};
 
 /// Real clusters and test doubles for kai.
@@ -29,6 +30,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Record every request to an API server: serve a proxy in front of it until stopped.
     Proxy(ProxyArgs),
+    /// Run scenarios: drive kai at a terminal on a real cluster, and judge what came of it.
+    Run(RunArgs),
     /// Print what one preview of kai costs: memory, requests, and round trips one after the other.
     Bench {
         /// The kai to measure.
@@ -111,6 +114,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Cluster(command) => run_cluster(command).await,
+        Command::Run(args) => cli::main(&args).await,
         Command::Replay(args) => {
             let replay = args.start()?;
             terminal::answer(&replay.url());
