@@ -119,7 +119,7 @@ fn helm_goes_on_with_what_kai_installed() {
         "{}",
         out.stderr
     );
-    assert!(!out.stderr.contains("replicas"), "the values that were given stay: {}", out.stderr);
+    assert!(!out.stderr.contains("spec.replicas"), "the values that were given stay: {}", out.stderr);
     chart.world.nothing_was_written();
 }
 

@@ -99,7 +99,7 @@ fn warnings(document: &Value) -> String {
 /// Lists nothing to make smaller, and says why.
 #[track_caller]
 fn nothing_is_recommended(world: &World, out: Out, why: &str) {
-    let out = out.ends(0).says(why).says("Nothing is recommended without it.");
+    let out = out.ends(0).says(why).says("No requests are recommended without it.");
     assert!(!out.stdout.contains("SAVES/mo"), "{}", out.stdout);
     world.nothing_was_written();
 }

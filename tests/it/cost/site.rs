@@ -156,7 +156,15 @@ impl Site {
 
 /// What of a request's answer is seen.
 pub fn apart(r: &Recorded, only: &str) -> Action {
-    let listed = matches!(r.path.as_str(), "/api/v1/nodes" | "/api/v1/pods");
+    // Volumes and Services of other tests too: none of this test's own is without a label.
+    let listed = matches!(
+        r.path.as_str(),
+        "/api/v1/nodes"
+            | "/api/v1/pods"
+            | "/api/v1/persistentvolumes"
+            | "/api/v1/persistentvolumeclaims"
+            | "/api/v1/services"
+    );
     if r.method == "GET" && listed && !r.query.contains("labelSelector") {
         Action::Narrow(only.to_owned())
     } else if r.path.starts_with("/apis/metrics.k8s.io/") || r.path.ends_with("/configmaps/kai-prices") {
