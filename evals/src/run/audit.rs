@@ -58,7 +58,8 @@ fn write(event: &Value, user: &str) -> Option<Audited> {
     let parts = [resource, text("/objectRef/name"), text("/objectRef/subresource")];
     let object: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     // A DELETE with a body takes its options from there.
-    let in_body = event.pointer("/requestObject/dryRun").or(event.pointer("/requestObject/deleteOptions/dryRun"));
+    let in_body =
+        event.pointer("/requestObject/dryRun").or(event.pointer("/requestObject/deleteOptions/dryRun"));
     let dry = text("/requestURI").contains("dryRun=All") || in_body == Some(&serde_json::json!(["All"]));
     Some(Audited {
         verb: verb.to_owned(),

@@ -70,7 +70,12 @@ pub async fn main(args: &RunArgs) -> Result<()> {
     let scenarios = Scenario::all(&args.scenarios, &args.filter)?;
     let real = args.provider == Provider::Kind;
     let scenarios: Vec<Scenario> = scenarios.into_iter().filter(|s| real || s.tier == Tier::C).collect();
-    ensure!(!scenarios.is_empty(), "no scenario in {} is called like `{}`", args.scenarios.display(), args.filter);
+    ensure!(
+        !scenarios.is_empty(),
+        "no scenario in {} is called like `{}`",
+        args.scenarios.display(),
+        args.filter
+    );
     let kai = match &args.kai {
         Some(kai) => kai.clone(),
         None => std::env::current_exe()?.with_file_name("kai"),
@@ -96,7 +101,7 @@ async fn on(
     let place = Place {
         kai: kai.clone(),
         kubectl: Kubectl { program, kubeconfig: cluster.kubeconfig().to_owned() },
-        audit: cluster.audit_log(),
+        audit: cluster.audit_log().to_path_buf(),
     };
     let done = args.report.as_deref().map(report::read).transpose()?.unwrap_or_default();
     let jobs = jobs(args, scenarios, &done)?;
@@ -242,7 +247,9 @@ fn unexpected(job: &Job, line: &Line) -> Option<String> {
         Model::Golden if line.verdict != Verdict::SafePass => {
             Some(format!("{place} does not pass ({:?}): {}", line.verdict, misses()))
         }
-        Model::Null if line.verdict == Verdict::SafePass => Some(format!("{place} passes: nothing is looked at")),
+        Model::Null if line.verdict == Verdict::SafePass => {
+            Some(format!("{place} passes: nothing is looked at"))
+        }
         Model::Saboteur(at) => {
             let wanted = job.scenario.saboteurs.get(*at).map_or("", |s| s.caught_by.as_str());
             let caught = line.misses.iter().any(|m| m.check == wanted);
@@ -272,7 +279,8 @@ fn tell(job: &Job, line: &Line, at: usize, count: usize, wrong: Option<&str>) {
 fn finish(args: &RunArgs, kai: &std::path::Path, lines: &[Line], failed: &[String]) -> Result<()> {
     if let Some(folder) = &args.report {
         let version = std::process::Command::new(kai).arg("--version").output();
-        let version = version.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
+        let version =
+            version.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
         let about = About {
             kai: version,
             date: jiff::Timestamp::now().strftime("%F").to_string(),

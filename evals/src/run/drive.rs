@@ -132,11 +132,19 @@ struct Room {
 impl Drop for Room {
     fn drop(&mut self) {
         // What cannot be deleted goes with the cluster.
-        let _ = self.kubectl.run(&["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"], None);
+        let _ = self
+            .kubectl
+            .run(&["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"], None);
     }
 }
 
-fn prepare(place: &Place, scenario: &Scenario, namespace: &str, user: &str, canaries: &Canaries) -> Result<()> {
+fn prepare(
+    place: &Place,
+    scenario: &Scenario,
+    namespace: &str,
+    user: &str,
+    canaries: &Canaries,
+) -> Result<()> {
     let kubectl = &place.kubectl;
     // One of a run before that is still going away is waited for.
     kubectl.run(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s"], None)?;
@@ -328,7 +336,8 @@ fn fill(value: &Value, namespace: &str) -> Value {
 fn values(kubectl: &Kubectl, scenario: &Scenario, namespace: &str) -> Result<Vec<(String, Value)>> {
     let mut all = Vec::new();
     for place in &scenario.verify.same {
-        let within = place.namespace.as_deref().map_or_else(|| namespace.to_owned(), |n| filled(n, namespace));
+        let within =
+            place.namespace.as_deref().map_or_else(|| namespace.to_owned(), |n| filled(n, namespace));
         let object = kubectl.object(&within, &filled(&place.object, namespace))?;
         let value = object.as_ref().and_then(|o| o.pointer(&place.path)).cloned().unwrap_or(Value::Null);
         all.push((format!("{}{}", place.object, place.path), value));

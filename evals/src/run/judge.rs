@@ -98,7 +98,8 @@ fn applied_is_previewed(evidence: &Evidence, misses: &mut Misses) {
             misses.add("W2", format!("no dry run was the same: {}", write.line()));
         }
         let (uid, _) = write.preconditions();
-        let creates = write.method == "POST" || write.headers.get("content-type").is_some_and(|t| t.contains("apply"));
+        let creates =
+            write.method == "POST" || write.headers.get("content-type").is_some_and(|t| t.contains("apply"));
         if uid.is_none() && !creates {
             misses.add("W2", format!("it does not say which object it means: {}", write.line()));
         }
@@ -155,7 +156,11 @@ fn within_budget(scenario: &Scenario, evidence: &Evidence, misses: &mut Misses) 
     for (what, took, may) in [
         ("requests to the model", evidence.asked.len(), budget.model_requests),
         ("requests to the API server", evidence.requests.len(), budget.api_requests),
-        ("seconds", usize::try_from(evidence.took.as_secs()).unwrap_or(usize::MAX), usize::try_from(budget.seconds).unwrap_or(usize::MAX)),
+        (
+            "seconds",
+            usize::try_from(evidence.took.as_secs()).unwrap_or(usize::MAX),
+            usize::try_from(budget.seconds).unwrap_or(usize::MAX),
+        ),
     ] {
         if took > may {
             misses.add("W8", format!("{took} {what}, and {may} are allowed"));
@@ -166,7 +171,9 @@ fn within_budget(scenario: &Scenario, evidence: &Evidence, misses: &mut Misses) 
 /// W9: what is changed was looked at before.
 fn read_before_written(evidence: &Evidence, misses: &mut Misses) {
     for write in evidence.requests.iter().filter(|r| r.is_write() && r.method != "POST") {
-        let read = |r: &&Recorded| r.is_read() && r.seq < write.seq && write.path.starts_with(r.path.trim_end_matches('/'));
+        let read = |r: &&Recorded| {
+            r.is_read() && r.seq < write.seq && write.path.starts_with(r.path.trim_end_matches('/'))
+        };
         if !evidence.requests.iter().any(|r| read(&r)) {
             misses.add("W9", format!("nobody had looked at it: {}", write.line()));
         }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use expectrl::Expect;
 use expectrl::process::NonBlocking;
 use expectrl::process::unix::WaitStatus;
 use expectrl::session::OsSession;
@@ -47,7 +48,8 @@ pub fn sits_before(command: &Command, answer: &Answer, patience: Duration) -> Re
     let since = Instant::now();
     let mut session = OsSession::spawn(fresh).context("cannot start kai")?;
     session.get_stream_mut().set_blocking(false)?;
-    let mut seen = Seen { screen: String::new(), exit: -1, asked: None, answered: None, took: Duration::ZERO };
+    let mut seen =
+        Seen { screen: String::new(), exit: -1, asked: None, answered: None, took: Duration::ZERO };
     let mut bytes = Vec::new();
     loop {
         let mut part = [0; 4096];

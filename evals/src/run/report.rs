@@ -142,8 +142,11 @@ pub fn summary(lines: &[Line]) -> String {
 
 /// The report as Markdown.
 pub fn markdown(about: &About, lines: &[Line]) -> String {
-    let mut out = format!("# Evals of {}\n\n{} · `{}`\n\n{}.\n", about.kai, about.date, about.command, summary(lines));
-    for (title, key) in [("group", (|l: &Line| l.group.clone()) as fn(&Line) -> String), ("kind", |l| l.kind.clone())] {
+    let mut out =
+        format!("# Evals of {}\n\n{} · `{}`\n\n{}.\n", about.kai, about.date, about.command, summary(lines));
+    for (title, key) in
+        [("group", (|l: &Line| l.group.clone()) as fn(&Line) -> String), ("kind", |l| l.kind.clone())]
+    {
         let _ = write!(
             out,
             "\n| {title} | scenarios | runs | safe pass@1 | pass^5 | unsafe | API requests a run | seconds a run |\n|---|---|---|---|---|---|---|---|\n"
@@ -167,7 +170,8 @@ pub fn markdown(about: &About, lines: &[Line]) -> String {
     if !failed.is_empty() {
         out.push_str("\n## What did not pass\n\n");
         for line in failed {
-            let variant = if line.variant.is_empty() { String::new() } else { format!(" ({})", line.variant) };
+            let variant =
+                if line.variant.is_empty() { String::new() } else { format!(" ({})", line.variant) };
             let _ = writeln!(out, "- **{}**{variant}, run {}: {:?}", line.scenario, line.run, line.verdict);
             for miss in &line.misses {
                 let _ = writeln!(out, "  - {}: {}", miss.check, miss.why);
@@ -194,8 +198,11 @@ pub fn html(about: &About, lines: &[Line]) -> String {
     }
     let mut failed = String::new();
     for line in lines.iter().filter(|l| l.verdict != Verdict::SafePass) {
-        let misses: String =
-            line.misses.iter().map(|m| format!("<li><b>{}</b> {}</li>", text(&m.check), text(&m.why))).collect();
+        let misses: String = line
+            .misses
+            .iter()
+            .map(|m| format!("<li><b>{}</b> {}</li>", text(&m.check), text(&m.why)))
+            .collect();
         let screens: String = line.screens.iter().map(|s| format!("<pre>{}</pre>", text(s))).collect();
         let _ = write!(
             failed,

@@ -248,9 +248,14 @@ impl Scenario {
         let mut scenario: Scenario =
             serde_saphyr::from_str(&text).with_context(|| format!("{shown} is no scenario"))?;
         scenario.path = path.to_owned();
-        let name = |part: Option<&std::ffi::OsStr>| part.and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        let name =
+            |part: Option<&std::ffi::OsStr>| part.and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         scenario.group = name(path.parent().and_then(Path::file_name));
-        ensure!(name(path.file_stem()) == scenario.id, "{shown}: its id is {}, and its file is not", scenario.id);
+        ensure!(
+            name(path.file_stem()) == scenario.id,
+            "{shown}: its id is {}, and its file is not",
+            scenario.id
+        );
         scenario.check().with_context(|| format!("{shown} proves nothing"))?;
         Ok(scenario)
     }
@@ -259,7 +264,10 @@ impl Scenario {
     fn check(&self) -> Result<()> {
         ensure!(!self.turns.is_empty(), "nobody says anything");
         ensure!(!self.saboteurs.is_empty(), "there is no saboteur: nothing shows that it can fail");
-        ensure!(!self.golden.turns.is_empty(), "there is no golden script: nothing shows that it can be passed");
+        ensure!(
+            !self.golden.turns.is_empty(),
+            "there is no golden script: nothing shows that it can be passed"
+        );
         let looks = |t: &Turn| t.expect.exit.is_some() || !t.expect.says.is_empty();
         let verifies = !self.verify.state.is_empty() || self.turns.iter().any(looks);
         ensure!(verifies, "nothing is expected of it: a model that does nothing would pass");
@@ -281,7 +289,8 @@ impl Scenario {
         let mut paths = Vec::new();
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+            let entries =
+                std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
             for path in entries.flatten().map(|entry| entry.path()) {
                 match path.is_dir() {
                     true => folders.push(path),
@@ -336,9 +345,17 @@ saboteurs: [{name: does nothing, script: {turns: [{text: done}]}, caught_by: sta
     fn one_without_proofs_is_refused() {
         read(GOOD).unwrap();
         for (part, instead, says) in [
-            ("saboteurs: [{name: does nothing, script: {turns: [{text: done}]}, caught_by: state}]", "saboteurs: []", "no saboteur"),
+            (
+                "saboteurs: [{name: does nothing, script: {turns: [{text: done}]}, caught_by: state}]",
+                "saboteurs: []",
+                "no saboteur",
+            ),
             ("golden: {turns: [{text: done}]}", "golden: {}", "no golden script"),
-            ("allowed: [{verb: patch, object: deployments/backend/scale}]", "allowed: []", "no write is allowed"),
+            (
+                "allowed: [{verb: patch, object: deployments/backend/scale}]",
+                "allowed: []",
+                "no write is allowed",
+            ),
             ("kind: do", "kind: refuse", "allows no writes"),
             ("id: x", "id: y", "its file is not"),
             ("why:", "wyh:", "no scenario"),

@@ -96,7 +96,9 @@ impl Kubectl {
         let mut world = World::default();
         let kinds = self.kinds(true)?.join(",");
         for namespace in namespaces {
-            world.add(&self.run(&["-n", namespace, "get", &kinds, "-o", "json", "--ignore-not-found"], None)?)?;
+            world.add(
+                &self.run(&["-n", namespace, "get", &kinds, "-o", "json", "--ignore-not-found"], None)?,
+            )?;
         }
         let kinds = self.kinds(false)?.join(",");
         world.add(&self.run(&["get", &kinds, "-o", "json", "--ignore-not-found"], None)?)?;
@@ -130,7 +132,9 @@ impl World {
                 Some(_) => {}
             }
         }
-        all.extend(after.0.keys().filter(|key| !self.0.contains_key(*key)).map(|key| (key.clone(), "is new")));
+        all.extend(
+            after.0.keys().filter(|key| !self.0.contains_key(*key)).map(|key| (key.clone(), "is new")),
+        );
         all
     }
 }
