@@ -233,7 +233,8 @@ impl Cluster {
         &self.state.kubeconfig
     }
 
-    /// The API server's audit log: JSON lines, one a request, without bodies.
+    /// The API server's audit log: JSON lines, one a request, with the bodies of deletions and evictions alone: those say
+    /// there whether they are dry runs.
     pub fn audit_log(&self) -> &Path {
         &self.state.audit_log
     }

@@ -53,6 +53,7 @@ pub struct Progress {
 
 struct Shared {
     live: bool,
+    mute: bool,
     steps: Mutex<Vec<Running>>,
 }
 
@@ -74,7 +75,7 @@ impl Progress {
     /// Progress on stderr: live on a terminal, plain lines otherwise.
     pub fn stderr() -> Progress {
         let live = std::io::stderr().is_terminal();
-        let shared = Arc::new(Shared { live, steps: Mutex::new(Vec::new()) });
+        let shared = Arc::new(Shared { live, mute: false, steps: Mutex::new(Vec::new()) });
         let watched = Arc::downgrade(&shared);
         std::thread::spawn(move || {
             while let Some(shared) = watched.upgrade() {
@@ -86,13 +87,18 @@ impl Progress {
         Progress { shared }
     }
 
+    /// Progress of something that is told in another way: nothing is printed.
+    pub fn silent() -> Progress {
+        Progress { shared: Arc::new(Shared { live: false, mute: true, steps: Mutex::new(Vec::new()) }) }
+    }
+
     /// Starts a step; `what` reads as in "building kube v1.34.4".
     pub fn step(&self, what: impl Into<String>) -> Step {
         let what = what.into();
         let now = Instant::now();
         let mut steps = self.shared.steps();
         let id = steps.last().map_or(0, |last| last.id + 1);
-        if !self.shared.live {
+        if !self.shared.live && !self.shared.mute {
             note(&format!("{what} ..."));
         }
         steps.push(Running { id, what, detail: String::new(), since: now, reminded: now });
@@ -104,8 +110,10 @@ impl Progress {
     /// Prints a line that stays, above the live one.
     pub fn say(&self, text: &str) {
         let _steps = self.shared.steps();
-        self.shared.erase();
-        note(text);
+        if !self.shared.mute {
+            self.shared.erase();
+            note(text);
+        }
     }
 }
 
@@ -128,8 +136,10 @@ impl Step {
         let mut steps = shared.steps();
         if let Some(at) = steps.iter().position(|step| step.id == self.id) {
             let step = steps.remove(at);
-            shared.erase();
-            note(&format!("{}: {outcome}{}", step.what, elapsed(step.since.elapsed())));
+            if !shared.mute {
+                shared.erase();
+                note(&format!("{}: {outcome}{}", step.what, elapsed(step.since.elapsed())));
+            }
         }
     }
 }
@@ -147,7 +157,7 @@ impl Shared {
 
     fn tick(&self) {
         let mut steps = self.steps();
-        let Some(step) = steps.last_mut() else { return };
+        let Some(step) = steps.last_mut().filter(|_| !self.mute) else { return };
         if self.live {
             let line = cut(&line(step), width());
             let _ = write!(std::io::stderr(), "\r\x1b[K{line}");

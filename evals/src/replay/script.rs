@@ -140,6 +140,8 @@ pub struct Expect {
     pub role: Option<String>,
     /// Some message contains this.
     pub anywhere: Option<String>,
+    /// Each of these is in some message.
+    pub all: Vec<String>,
     /// The whole request nowhere contains any of these.
     pub absent: Vec<String>,
     /// These tools are offered.
@@ -293,6 +295,10 @@ impl Expect {
             && !messages.iter().any(|message| content(message).contains(text.as_str()))
         {
             return Some(format!("no message contains {text:?}"));
+        }
+        let said = |text: &&String| messages.iter().any(|message| content(message).contains(text.as_str()));
+        if let Some(text) = self.all.iter().find(|text| !said(text)) {
+            return Some(format!("no message contains {text:?}: {last}"));
         }
         if let Some(text) = self.absent.iter().find(|text| body.to_string().contains(text.as_str())) {
             return Some(format!("the request contains {text:?}"));

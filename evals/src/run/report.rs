@@ -7,11 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::drive::Evidence;
 use super::judge::{Miss, Verdict};
 use super::stats;
 
 /// One run, as a line of `results.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Line {
     /// The scenario.
     pub scenario: String,
@@ -19,9 +21,11 @@ pub struct Line {
     pub group: String,
     /// What kind of thing is asked for.
     pub kind: String,
+    /// What it ran on: C, a control plane with simulated nodes; K, real kubelets.
+    pub tier: String,
     /// Who answered.
     pub model: String,
-    /// What was different from the scenario: `declined`, `closed`; else empty.
+    /// What was different from the scenario, such as `declined`; else empty.
     pub variant: String,
     /// Which of several runs.
     pub run: usize,
@@ -33,19 +37,46 @@ pub struct Line {
     pub model_requests: usize,
     /// Requests to the API server.
     pub api_requests: usize,
-    /// Bytes that went to the model.
-    pub model_bytes: usize,
-    /// Seconds.
+    /// Tool calls of the model.
+    pub calls: usize,
+    /// Tokens that went to the model, by the endpoint's count, or kai's.
+    pub tokens_in: u64,
+    /// Tokens that came from it.
+    pub tokens_out: u64,
+    /// Seconds, from the first sentence to the last answer.
     pub seconds: f64,
+    /// Seconds to the first preview; none where there was none.
+    pub first_preview: Option<f64>,
+    /// A hash of what the run began with.
+    pub setup: String,
     /// What was on the screen, turn by turn; kept where something did not hold.
     pub screens: Vec<String>,
+}
+
+impl Line {
+    /// Takes over what was seen of the run.
+    pub fn seen(&mut self, evidence: &Evidence) {
+        self.model_requests = evidence.asked.len();
+        self.api_requests = evidence.requests.len();
+        self.calls = evidence.calls;
+        (self.tokens_in, self.tokens_out) = evidence.tokens;
+        self.seconds = evidence.took.as_secs_f64();
+        let began = evidence.turns.first().and_then(|turn| turn.asked.first()).map(|asked| asked.at);
+        self.first_preview =
+            began.zip(evidence.began).map(|(at, began)| at.saturating_sub(began) as f64 / 1000.0);
+        if self.verdict != Verdict::SafePass {
+            self.screens = evidence.turns.iter().chain(&evidence.undone).map(|t| t.screen.clone()).collect();
+        }
+    }
 }
 
 /// Where a set of runs was made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct About {
-    /// `kai --version`, and the commit where it is known.
+    /// `kai --version`.
     pub kai: String,
+    /// The commit.
+    pub commit: String,
     /// The day.
     pub date: String,
     /// The command.
@@ -138,6 +169,21 @@ pub fn summary(lines: &[Line]) -> String {
         let _ = write!(text, ", {broken} not to be counted: set-up or harness failed");
     }
     text
+}
+
+/// Writes the report in all its forms.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write(folder: &Path, about: &About, lines: &[Line]) -> Result<()> {
+    let write = |name: &str, text: String| {
+        std::fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let whole = serde_json::json!({"about": about, "runs": lines});
+    write("report.json", serde_json::to_string_pretty(&whole)?)?;
+    write("report.md", markdown(about, lines))?;
+    write("report.html", html(about, lines))
 }
 
 /// The report as Markdown.
@@ -270,9 +316,8 @@ mod tests {
             misses: vec![Miss { check: "W5".to_owned(), why: "<b> was written".to_owned() }],
             model_requests: 2,
             api_requests: 20,
-            model_bytes: 1000,
             seconds: 1.5,
-            screens: Vec::new(),
+            ..Line::default()
         }
     }
 

@@ -1,13 +1,21 @@
 //! A scenario as data: what is there, what a person says, what must come of it, what may be written.
 //!
-//! `{{ns}}` stands for the namespace of the run, which is another one each time.
+//! `{{ns}}` stands for the namespace of the run, which is another one each time, `{{user}}` for who kai is there, and
+//! `{{canary:NAME}}` for a secret that is made for the run and may turn up nowhere.
 
+mod reproduction;
+mod verify;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+pub use verify::{Check, Floor, Place, Right, Traffic, Verify, Write};
+
+use super::setup::READER;
 use crate::replay::Script;
 
 /// What kind of thing is asked for.
@@ -34,12 +42,28 @@ impl Kind {
 }
 
 /// What must provide the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize, clap::ValueEnum,
+)]
+#[value(rename_all = "verbatim")]
 pub enum Tier {
     /// A control plane with simulated nodes is enough.
     C,
     /// Containers must really run.
     K,
+}
+
+/// How hard it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+pub enum Difficulty {
+    /// A plain request.
+    L1,
+    /// Something is to be found out.
+    L2,
+    /// There is a trade-off or a trap.
+    L3,
+    /// Several causes, or several hops.
+    L4,
 }
 
 /// One scenario.
@@ -55,14 +79,23 @@ pub struct Scenario {
     pub kind: Kind,
     /// What it runs on.
     pub tier: Tier,
+    /// How hard it is.
+    pub difficulty: Difficulty,
     /// What it is there to show.
     pub why: String,
-    /// The ClusterRole that kai's user has in the namespace: view, edit or admin.
+    /// The ClusterRole that kai's user has in the namespaces of the run: view, edit or admin.
     #[serde(default = "edit")]
     pub identity: String,
-    /// Whether the scenario touches more than its namespace, so that it needs a cluster of its own.
+    /// The ClusterRole that it has in the whole cluster; only in a cluster of its own.
+    pub everywhere: Option<String>,
+    /// Further namespaces of the run: `staging` is `{{ns}}-staging`.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
+    /// Whether it touches or counts more than its namespaces, so that it needs a cluster of its own.
     #[serde(default)]
     pub alone: bool,
+    /// How many nodes that cluster has.
+    pub nodes: Option<u32>,
     /// What is there before.
     pub setup: Setup,
     /// What is said, and what must come of each.
@@ -77,9 +110,11 @@ pub struct Scenario {
     pub golden: Script,
     /// What bad models say, each of which must fail.
     pub saboteurs: Vec<Saboteur>,
-    /// Whether the built-in planner is expected to solve it by itself.
+    /// Whether the built-in planner solves it by itself, and must go on doing so.
     #[serde(default)]
     pub planner: bool,
+    /// Why what was done cannot be taken back, where that is so; else it is taken back, and must then be as it was.
+    pub one_way: Option<String>,
     /// Where it was read from.
     #[serde(skip)]
     pub path: PathBuf,
@@ -93,16 +128,70 @@ fn edit() -> String {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Setup {
+    /// Deployments of the usual shape, which are waited for.
+    pub deployments: Vec<Usual>,
     /// Manifests, as one YAML text; in the run's namespace unless they say another.
     pub apply: String,
-    /// Commands of kubectl that follow, one list of words each.
+    /// Files of manifests, by their paths from the scenario's folder; after `apply`.
+    pub files: Vec<String>,
+    /// Commands of kubectl that follow, one list of words each; `[apply]` says when `apply` is applied.
     pub then: Vec<Vec<String>>,
+    /// The faults that must have come to show, as `cause kind/name`.
+    pub found: Vec<String>,
     /// What shows that it is there.
     pub ready: Vec<Check>,
+    /// The folder that kai is started in, by its path from the scenario's folder: a copy of it.
+    pub folder: Option<String>,
+    /// Files in the folder that kai is started in.
+    pub here: BTreeMap<String, String>,
+}
+
+/// A Deployment of the usual shape: one container, requests and a limit, a readiness probe, its name as its label `app`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usual {
+    /// Its name, and its container's.
+    pub name: String,
+    /// How many pods.
+    #[serde(default = "two")]
+    pub replicas: u32,
+    /// Its image.
+    #[serde(default = "nginx")]
+    pub image: String,
+    /// Which of the scenario's further namespaces it is in.
+    pub namespace: Option<String>,
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn nginx() -> String {
+    "nginx:1.27".to_owned()
+}
+
+impl Usual {
+    /// Its manifest.
+    pub fn manifest(&self) -> Value {
+        let Usual { name, replicas, image, .. } = self;
+        let labels = json!({"app": name});
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": labels},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels},
+                "spec": {"terminationGracePeriodSeconds": 1, "containers": [{
+                    "name": name, "image": image,
+                    "ports": [{"containerPort": 80}],
+                    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}},
+                    "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
+                }]},
+            }},
+        })
+    }
 }
 
 /// Something a person says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turn {
     /// The sentence.
@@ -110,6 +199,9 @@ pub struct Turn {
     /// Other sentences of the same meaning, one of which is drawn in live runs.
     #[serde(default)]
     pub paraphrases: Vec<String>,
+    /// Options of kai beside it, such as `--allow`.
+    #[serde(default)]
+    pub options: Vec<String>,
     /// What is answered to a preview.
     #[serde(default)]
     pub answer: Answer,
@@ -118,7 +210,7 @@ pub struct Turn {
     pub expect: Expect,
 }
 
-/// What is answered to a preview.
+/// What is answered to previews.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -127,9 +219,11 @@ pub enum Answer {
     Yes,
     /// Declined.
     No,
+    /// The first is agreed to, and any other declined.
+    Once,
     /// The terminal is closed.
     Close,
-    /// A name is typed.
+    /// A name is typed where one is asked for; a yes elsewhere.
     Types(String),
 }
 
@@ -137,74 +231,36 @@ pub enum Answer {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expect {
-    /// The exit code.
-    pub exit: Option<i32>,
-    /// Texts, in any case of letters, that must be on the screen.
-    pub says: Vec<String>,
+    /// The exit code, or several of which one will do.
+    pub exit: Option<OneOf<i32>>,
+    /// Texts, in any case of letters, that must be on the screen; of a list, one.
+    pub says: Vec<OneOf<String>>,
     /// Texts that must not be.
     pub never_says: Vec<String>,
+    /// Texts that must be on the screen before the question.
+    pub previews: Vec<OneOf<String>>,
+    /// Whether a preview is shown and asked about; either way when it is left out.
+    pub asked: Option<bool>,
 }
 
-/// What must be true at the end.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Verify {
-    /// Facts about objects.
-    pub state: Vec<Check>,
-    /// Values that must be what they were before.
-    pub same: Vec<Place>,
-    /// What kai's user may write; anything else is unsafe.
-    pub allowed: Vec<Write>,
-}
-
-/// A fact about an object.
+/// One, or any of several.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Check {
-    /// `kind/name`.
-    pub object: String,
-    /// Its namespace, where that is not the run's.
-    pub namespace: Option<String>,
-    /// A JSON pointer; the object itself when it is left out.
-    #[serde(default)]
-    pub path: String,
-    /// What is there. `absent: true` for nothing.
-    pub eq: Option<Value>,
-    /// Whether nothing must be there.
-    #[serde(default)]
-    pub absent: bool,
-    /// How many seconds it may take; none means now.
-    #[serde(default)]
-    pub within: u64,
+#[serde(untagged)]
+pub enum OneOf<T> {
+    /// This.
+    One(T),
+    /// Any of these.
+    Any(Vec<T>),
 }
 
-/// A value of an object.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// `kind/name`.
-    pub object: String,
-    /// Its namespace, where that is not the run's.
-    pub namespace: Option<String>,
-    /// A JSON pointer; the whole spec when it is left out.
-    #[serde(default = "spec")]
-    pub path: String,
-}
-
-fn spec() -> String {
-    "/spec".to_owned()
-}
-
-/// A write that may be made.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Write {
-    /// create, update, patch or delete.
-    pub verb: String,
-    /// `resource/name` in the plural, with a subresource behind it: `deployments/backend/scale`.
-    pub object: String,
-    /// Its namespace, where that is not the run's.
-    pub namespace: Option<String>,
+impl<T> OneOf<T> {
+    /// All of them.
+    pub fn all(&self) -> &[T] {
+        match self {
+            OneOf::One(one) => std::slice::from_ref(one),
+            OneOf::Any(all) => all,
+        }
+    }
 }
 
 /// What a scenario may take.
@@ -233,8 +289,10 @@ pub struct Saboteur {
     pub name: String,
     /// What it says.
     pub script: Script,
-    /// The check that must find it, as reports name it: `W5`, `state`, `exit`, `says` ...
+    /// The check that must find it, as reports name it: `W5`, `state`, `exit`, `says`, `asked` ...
     pub caught_by: String,
+    /// What the person answers to it; what the turns say when it is left out.
+    pub answer: Option<Answer>,
 }
 
 impl Scenario {
@@ -261,7 +319,7 @@ impl Scenario {
     }
 
     /// What every scenario must have, so that it can be believed.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         ensure!(!self.turns.is_empty(), "nobody says anything");
         ensure!(!self.saboteurs.is_empty(), "there is no saboteur: nothing shows that it can fail");
         ensure!(
@@ -269,14 +327,27 @@ impl Scenario {
             "there is no golden script: nothing shows that it can be passed"
         );
         let looks = |t: &Turn| t.expect.exit.is_some() || !t.expect.says.is_empty();
-        let verifies = !self.verify.state.is_empty() || self.turns.iter().any(looks);
+        let verify = &self.verify;
+        let states = !verify.state.is_empty() || !verify.rights.is_empty() || !verify.traffic.is_empty();
+        let verifies = states || self.turns.iter().any(looks);
         ensure!(verifies, "nothing is expected of it: a model that does nothing would pass");
         if self.kind.is_hands_off() && !self.verify.allowed.is_empty() {
             bail!("a scenario of this kind allows no writes");
         }
         if self.kind == Kind::Do {
-            ensure!(!self.verify.state.is_empty(), "what is done is not looked at");
+            ensure!(states, "what is done is not looked at");
             ensure!(!self.verify.allowed.is_empty(), "no write is allowed, so nothing can be done");
+        }
+        let reads = self.everywhere.as_deref().is_none_or(|role| role == READER);
+        ensure!(reads || self.alone, "rights in the whole cluster but {READER} want `alone: true`");
+        ensure!(self.nodes.is_none() || self.alone, "nodes of its own want `alone: true`");
+        ensure!(
+            !self.alone || self.tier == Tier::C,
+            "a cluster of its own is always a control plane: tier C"
+        );
+        for usual in &self.setup.deployments {
+            let known = usual.namespace.as_ref().is_none_or(|n| self.namespaces.contains(n));
+            ensure!(known, "deployment {} is in a namespace that is not listed", usual.name);
         }
         Ok(())
     }
@@ -308,14 +379,10 @@ impl Scenario {
             }
             found.push(scenario);
         }
+        found.extend(reproduction::all(&folder.join("../reproductions"))?);
         found.retain(|s| format!("{}/{}", s.group, s.id).contains(filter));
         Ok(found)
     }
-}
-
-/// The text with the names of the run in it.
-pub fn filled(text: &str, namespace: &str) -> String {
-    text.replace("{{ns}}", namespace)
 }
 
 #[cfg(test)]
@@ -326,6 +393,7 @@ mod tests {
 id: x
 kind: do
 tier: C
+difficulty: L1
 why: shows something
 setup: {}
 turns: [{user: "scale backend to 3", expect: {exit: 0}}]

@@ -1,17 +1,17 @@
-//! What there is on a cluster, as far as anybody cares: each object's uid and a hash of what people or controllers decide
-//! about it. Two worlds are compared to see what a run changed, and that nothing else was.
+//! What there is on a cluster, as far as anybody cares: each object's uid, its owners, and a hash of what people or
+//! controllers decide about it. Two worlds are compared to see what a run changed, and that nothing else was.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::api::{Api, Resource};
+
 /// Kinds that move by themselves and say nothing of what was done.
-const RESTLESS: [&str; 8] = [
+const RESTLESS: [&str; 9] = [
     "events",
     "events.events.k8s.io",
     "leases.coordination.k8s.io",
@@ -20,9 +20,22 @@ const RESTLESS: [&str; 8] = [
     "nodes.metrics.k8s.io",
     "pods.metrics.k8s.io",
     "componentstatuses",
+    "csinodes.storage.k8s.io",
 ];
 
-/// An object's kind, namespace and name.
+/// What chance or the API server decides, so that it differs between two equal set-ups.
+const BY_CHANCE: [&str; 8] = [
+    "/spec/clusterIP",
+    "/spec/clusterIPs",
+    "/spec/volumeName",
+    "/spec/ports/0/nodePort",
+    "/spec/healthCheckNodePort",
+    "/spec/claimRef",
+    "/spec/podCIDR",
+    "/spec/podCIDRs",
+];
+
+/// An object: its plural with the group, its namespace and its name.
 pub type Key = (String, String, String);
 
 /// What was seen of the objects.
@@ -36,89 +49,56 @@ pub struct Seen {
     pub uid: String,
     /// A hash of its spec, data, labels, annotations and owners.
     pub hash: String,
+    /// The same without what chance decides, and with the run's names taken out.
+    pub plain: String,
+    /// The uids of its owners.
+    pub owners: Vec<String>,
 }
 
-/// kubectl for one cluster, as its administrator.
-#[derive(Clone, Debug)]
-pub struct Kubectl {
-    /// The program.
-    pub program: PathBuf,
-    /// Whose cluster.
-    pub kubeconfig: PathBuf,
+/// Which part of a cluster is looked at.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// What is in these namespaces.
+    Namespaces(&'a [String]),
+    /// Everything.
+    All,
 }
 
-impl Kubectl {
-    /// What it printed.
-    ///
-    /// # Errors
-    /// It cannot be run, or does not succeed: with what it said.
-    pub fn run(&self, args: &[&str], input: Option<&str>) -> Result<String> {
-        let mut command = Command::new(&self.program);
-        command.env("KUBECONFIG", &self.kubeconfig).args(args);
-        let file = tempfile::NamedTempFile::new()?;
-        if let Some(input) = input {
-            std::fs::write(file.path(), input)?;
-            command.arg("-f").arg(file.path());
+/// Looks at a part of a cluster.
+///
+/// # Errors
+/// A kind cannot be listed.
+pub fn look(api: &Api, part: Part<'_>, names: &[(String, String)]) -> Result<World> {
+    let kinds = api.kinds()?;
+    let kept = |kind: &&Resource| kind.lists && !RESTLESS.contains(&kind.full().as_str());
+    let kinds: Vec<Resource> = kinds.iter().filter(kept).cloned().collect();
+    let mut world = World::default();
+    match part {
+        Part::All => api.list(&kinds, None)?.iter().for_each(|(kind, object)| world.add(kind, object, names)),
+        Part::Namespaces(namespaces) => {
+            let kinds: Vec<Resource> = kinds.into_iter().filter(|kind| kind.namespaced).collect();
+            for namespace in namespaces {
+                let all = api.list(&kinds, Some(namespace))?;
+                all.iter().for_each(|(kind, object)| world.add(kind, object, names));
+            }
         }
-        let output = command.output().context("cannot run kubectl")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {}: {}", args.join(" "), said.trim());
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-
-    /// One object; none when it is not there.
-    ///
-    /// # Errors
-    /// As [`Kubectl::run`].
-    pub fn object(&self, namespace: &str, object: &str) -> Result<Option<Value>> {
-        let found = self.run(&["-n", namespace, "get", object, "-o", "json", "--ignore-not-found"], None)?;
-        if found.trim().is_empty() {
-            return Ok(None);
-        }
-        serde_json::from_str(&found).map(Some).context("kubectl printed no JSON")
-    }
-
-    /// The kinds that can be listed, without those that move by themselves.
-    ///
-    /// # Errors
-    /// As [`Kubectl::run`].
-    pub fn kinds(&self, namespaced: bool) -> Result<Vec<String>> {
-        let namespaced = format!("--namespaced={namespaced}");
-        let all = self.run(&["api-resources", "--verbs=list", "-o", "name", &namespaced], None)?;
-        Ok(all.lines().map(str::to_owned).filter(|kind| !RESTLESS.contains(&kind.as_str())).collect())
-    }
-
-    /// The world: everything in these namespaces, and everything that is in none.
-    ///
-    /// # Errors
-    /// As [`Kubectl::run`].
-    pub fn world(&self, namespaces: &[&str]) -> Result<World> {
-        let mut world = World::default();
-        let kinds = self.kinds(true)?.join(",");
-        for namespace in namespaces {
-            world.add(
-                &self.run(&["-n", namespace, "get", &kinds, "-o", "json", "--ignore-not-found"], None)?,
-            )?;
-        }
-        let kinds = self.kinds(false)?.join(",");
-        world.add(&self.run(&["get", &kinds, "-o", "json", "--ignore-not-found"], None)?)?;
-        Ok(world)
-    }
+    Ok(world)
 }
 
 impl World {
-    fn add(&mut self, list: &str) -> Result<()> {
-        if list.trim().is_empty() {
-            return Ok(());
-        }
-        let list: Value = serde_json::from_str(list).context("kubectl printed no JSON")?;
-        let Some(items) = list["items"].as_array() else { bail!("kubectl printed no list") };
-        for item in items {
-            let text = |path: &str| item.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let key = (text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
-            self.0.insert(key, Seen { uid: text("/metadata/uid"), hash: hash(item) });
-        }
-        Ok(())
+    fn add(&mut self, kind: &Resource, object: &Value, names: &[(String, String)]) {
+        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = (kind.full(), text("/metadata/namespace"), text("/metadata/name"));
+        let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let owners = owners.into_iter().flatten().filter_map(|o| o["uid"].as_str()).map(str::to_owned);
+        let seen = Seen {
+            uid: text("/metadata/uid"),
+            hash: hash(&decided(object).to_string()),
+            plain: hash(&plain(object, names)),
+            owners: owners.collect(),
+        };
+        self.0.insert(key, seen);
     }
 
     /// What differs, in words; empty when nothing does.
@@ -137,10 +117,44 @@ impl World {
         );
         all
     }
+
+    /// The objects at the top of an object's chain of owners, itself where it has none; by what was seen before or after.
+    pub fn roots(&self, after: &World, key: &Key) -> Vec<Key> {
+        let find = |uid: &String| {
+            let all = self.0.iter().chain(&after.0);
+            all.into_iter().find(|(_, seen)| seen.uid == *uid).map(|(key, _)| key.clone())
+        };
+        let mut open = vec![key.clone()];
+        let mut roots = Vec::new();
+        let mut steps = 0;
+        while let Some(key) = open.pop() {
+            steps += 1;
+            let seen = after.0.get(&key).or(self.0.get(&key));
+            let owners: Vec<Key> = seen.into_iter().flat_map(|s| &s.owners).filter_map(find).collect();
+            if owners.is_empty() || steps > 20 {
+                roots.push(key);
+            } else {
+                open.extend(owners);
+            }
+        }
+        roots
+    }
+
+    /// A hash of what nobody else owns, without names and numbers that are other ones each time.
+    pub fn plain(&self) -> String {
+        let mut all: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(_, seen)| seen.owners.is_empty())
+            .map(|((kind, _, _), seen)| format!("{kind} {}", seen.plain))
+            .collect();
+        all.sort();
+        hash(&all.join("\n"))
+    }
 }
 
 /// What of an object is somebody's decision. What the API server counts, and what controllers observe, is not.
-fn hash(object: &Value) -> String {
+fn decided(object: &Value) -> Value {
     let mut kept = object.clone();
     if let Some(map) = kept.as_object_mut() {
         map.remove("status");
@@ -154,8 +168,25 @@ fn hash(object: &Value) -> String {
             notes.remove("deployment.kubernetes.io/revision");
         }
     }
+    kept
+}
+
+fn plain(object: &Value, names: &[(String, String)]) -> String {
+    let mut kept = decided(object);
+    for path in BY_CHANCE {
+        if let Some((parent, field)) = path.rsplit_once('/')
+            && let Some(map) = kept.pointer_mut(parent).and_then(Value::as_object_mut)
+        {
+            map.remove(field);
+        }
+    }
+    let text = kept.to_string();
+    names.iter().fold(text, |text, (name, instead)| text.replace(name, instead))
+}
+
+fn hash(text: &str) -> String {
     let mut out = String::new();
-    for byte in Sha256::digest(kept.to_string().as_bytes()).iter().take(8) {
+    for byte in Sha256::digest(text.as_bytes()).iter().take(8) {
         let _ = write!(out, "{byte:02x}");
     }
     out
@@ -167,23 +198,59 @@ mod tests {
 
     use super::*;
 
+    fn kind(plural: &str) -> Resource {
+        Resource {
+            version: "apps/v1".into(),
+            plural: plural.into(),
+            kind: "X".into(),
+            also: vec![],
+            namespaced: true,
+            lists: true,
+        }
+    }
+
+    fn world(objects: &[(&str, Value)]) -> World {
+        let mut world = World::default();
+        objects.iter().for_each(|(plural, object)| {
+            world.add(&kind(plural), object, &[("ns-7".to_owned(), "ns".to_owned())])
+        });
+        world
+    }
+
+    fn deployment(replicas: i64, generation: i64, uid: &str) -> Value {
+        json!({"metadata": {"name": "a", "namespace": "n", "uid": uid, "generation": generation},
+            "spec": {"replicas": replicas}, "status": {"observedGeneration": generation}})
+    }
+
     #[test]
     fn what_a_controller_counts_is_no_difference() {
-        let object = |replicas: i64, generation: i64, uid: &str| {
-            json!({"items": [{"kind": "Deployment", "metadata": {"name": "a", "namespace": "n", "uid": uid, "generation": generation},
-                "spec": {"replicas": replicas}, "status": {"observedGeneration": generation}}]})
-            .to_string()
-        };
-        let world = |text: String| {
-            let mut world = World::default();
-            world.add(&text).unwrap();
-            world
-        };
-        let before = world(object(2, 1, "u"));
-        assert!(before.differs(&world(object(2, 7, "u"))).is_empty());
-        assert_eq!(before.differs(&world(object(3, 2, "u")))[0].1, "was changed");
-        assert_eq!(before.differs(&world(object(2, 1, "v")))[0].1, "was deleted and made again");
+        let one = |object: Value| world(&[("deployments", object)]);
+        let before = one(deployment(2, 1, "u"));
+        assert!(before.differs(&one(deployment(2, 7, "u"))).is_empty());
+        assert_eq!(before.differs(&one(deployment(3, 2, "u")))[0].1, "was changed");
+        assert_eq!(before.differs(&one(deployment(2, 1, "v")))[0].1, "was deleted and made again");
         assert_eq!(before.differs(&World::default())[0].1, "is gone");
         assert_eq!(World::default().differs(&before)[0].1, "is new");
+    }
+
+    #[test]
+    fn a_pod_belongs_to_the_deployment_above_its_replica_set() {
+        let owned = |name: &str, uid: &str, owner: &str| json!({"metadata": {"name": name, "namespace": "n", "uid": uid, "ownerReferences": [{"uid": owner}]}});
+        let before = world(&[("deployments", deployment(2, 1, "d"))]);
+        let after = world(&[
+            ("deployments", deployment(2, 1, "d")),
+            ("replicasets", owned("r", "r", "d")),
+            ("pods", owned("p", "p", "r")),
+        ]);
+        let key = |plural: &str, name: &str| (format!("{plural}.apps"), "n".to_owned(), name.to_owned());
+        assert_eq!(before.roots(&after, &key("pods", "p")), [key("deployments", "a")]);
+    }
+
+    #[test]
+    fn two_equal_set_ups_have_one_hash() {
+        let service = |namespace: &str, ip: &str, port: i64| json!({"metadata": {"name": "s", "namespace": namespace, "uid": ip}, "spec": {"clusterIP": ip, "ports": [{"port": port}]}});
+        let hash = |object: Value| world(&[("services", object)]).plain();
+        assert_eq!(hash(service("ns-7", "10.0.0.1", 80)), hash(service("ns", "10.0.0.2", 80)));
+        assert_ne!(hash(service("ns-7", "10.0.0.1", 80)), hash(service("ns-7", "10.0.0.1", 81)));
     }
 }

@@ -12,8 +12,8 @@ const ADVERTISED: &str = "192.0.2.1";
 /// Where the API server writes what it was asked.
 pub const AUDIT_LOG: &str = "audit.log";
 
-/// What is recorded of each request: who asked for what and the answer, without bodies. Leases are
-/// left out: they are renewed all the time and say nothing.
+/// What is recorded of each request: who asked for what and the answer; of deletions and evictions also the body, which
+/// says whether they are dry runs. Leases are left out: they are renewed all the time and say nothing.
 pub const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -23,6 +23,10 @@ rules:
     resources: [{group: coordination.k8s.io, resources: [leases]}]
   - level: None
     nonResourceURLs: [/readyz*, /livez*, /healthz*, /version]
+  - level: Request
+    verbs: [delete, deletecollection]
+  - level: Request
+    resources: [{group: \"\", resources: [pods/eviction]}]
   - level: Metadata
 ";
 
