@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::node::Machine;
+use crate::node::{Billing, Machine};
 use crate::place::Placement;
 use crate::units::{Bytes, Millicores};
 
@@ -83,19 +83,6 @@ impl std::iter::Sum for Size {
     }
 }
 
-/// How the pods of a node are paid for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Billing {
-    /// The machine is paid for, whatever runs on it.
-    Machine,
-    /// AWS Fargate: each pod is paid for.
-    Fargate,
-    /// GKE Autopilot: each pod is paid for.
-    Autopilot,
-    /// A virtual node whose pods somebody else bills, at a price nobody said.
-    Unknown,
-}
-
 /// A node.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -109,7 +96,7 @@ pub struct Node {
     pub taints: Vec<[String; 3]>,
     /// Whether new pods may come: ready and not cordoned.
     pub open: bool,
-    /// How its pods are paid for.
+    /// What of it is paid for.
     pub billing: Billing,
 }
 

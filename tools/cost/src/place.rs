@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Billing, Node, Shape, Size, Snapshot};
+use crate::cluster::{Node, Shape, Size, Snapshot};
+use crate::node::Billing;
 
 /// The rules of a pod about nodes, as far as they are modelled.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::allocate::{Basis, Charge, NodeRow, Row, charges, nodes, rows, share};
-use crate::cluster::{Balancer, Billing, Claim, Node, Object, Pod, Snapshot, Workload};
+use crate::cluster::{Balancer, Claim, Node, Object, Pod, Snapshot, Workload};
 use crate::delta::{At, Edit, Edits, State, delta};
 use crate::doc::{
     self, Document, Gauge, Idle, Item, LooseEnd, PerPod, Replicas, Span, Totals, micros, round6,
 };
+use crate::node::Billing;
 use crate::prices::Source;
 use crate::tariff::{Money, Tariff};
 use crate::units::Monthly;

@@ -289,7 +289,7 @@ fn what_is_not_known_is_not_nothing() {
     let mut cluster = plain();
     let mut snapshot = cluster.snapshot();
     // Somebody else's machine behind a virtual node: no price, and no default for one.
-    snapshot.nodes[1].billing = kai_cost::cluster::Billing::Unknown;
+    snapshot.nodes[1].billing = kai_cost::node::Billing::Unknown;
     let tariff = Tariff::of(&snapshot, &Prices::embedded(), date(2026, 11, 1));
     let answer = document(&snapshot, &tariff, &Question { by: By::Pod, ..Question::default() });
     let of = |name: &str| answer.items.iter().find(|i| i.name == name).unwrap().allocated;
