@@ -348,16 +348,6 @@ pub fn balancer(value: &Value) -> Option<Balancer> {
         .then(|| Balancer { object: object("Service", value), selector: labels(value, "/spec/selector") })
 }
 
-/// What the containers of a pod use, from its metrics.
-pub fn usage(metrics: &Value) -> (String, String, BTreeMap<String, Size>) {
-    let of = |c: &Value| (text(c, "/name").to_owned(), size(c.get("usage")));
-    (
-        text(metrics, "/metadata/namespace").to_owned(),
-        text(metrics, "/metadata/name").to_owned(),
-        list(metrics, "/containers").iter().map(of).collect(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -4,10 +4,12 @@ use kai_cost::cluster::{Autoscaler, Claim, Class, Object, Snapshot};
 use kai_cost::read;
 use serde_json::{Value, json};
 
+use super::usage;
 use super::zones::Zones;
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::error::ToolError;
+use crate::metrics::Metrics;
 use crate::object::{builtin, items, text};
 
 /// A list that was read, or the reason why not.
@@ -137,13 +139,13 @@ pub(crate) async fn whole(
     ];
     let lists = futures::future::join_all(kinds.iter().map(|kind| all(cluster, kind, namespace)));
     let volumes = all(cluster, "persistentvolume", None);
-    let (nodes, everywhere, lists, classes_seen, volumes, usage, scaler) = tokio::join!(
+    let (nodes, everywhere, lists, classes_seen, volumes, metrics, scaler) = tokio::join!(
         all(cluster, "node", None),
         pods(cluster, None),
         lists,
         all(cluster, "storageclass", None),
         volumes,
-        crate::cost::usage::read(cluster, namespace),
+        Metrics::read(cluster, "pods", namespace),
         autoscaler(cluster),
     );
     let mut missing = Vec::new();
@@ -202,7 +204,7 @@ pub(crate) async fn whole(
         Err(e) => missing.push(format!("storage classes cannot be looked at: {e}")),
     }
     snapshot.missing.extend(missing);
-    let said = usage.add_to(&mut snapshot);
+    let said = usage::add_to(metrics, &mut snapshot);
     Ok((snapshot, said))
 }
 
