@@ -1,6 +1,6 @@
 //! What a cost is worked out from, read side by side: nodes and pods always, the rest as far as it is asked for.
 
-use kai_cost::cluster::{Autoscaler, Claim, Class, Object, Snapshot};
+use kai_cost::cluster::{Autoscaler, Claim, Class, Snapshot};
 use kai_cost::read;
 use serde_json::{Value, json};
 
@@ -219,29 +219,4 @@ pub(crate) async fn verticals(cluster: &Cluster, namespace: Option<&str>, snapsh
             workload.vertical = targets;
         }
     }
-}
-
-/// The workload that a name means, among those that run or could run pods.
-///
-/// # Errors
-/// `NotFound` with names that are like it.
-pub(crate) fn named(snapshot: &Snapshot, said: &str, namespace: &str) -> Result<Object, ToolError> {
-    let (kind, name) = said.split_once('/').unwrap_or(("", said));
-    let is_kind = |object: &Object| {
-        kind.is_empty()
-            || object.kind.eq_ignore_ascii_case(kind)
-            || crate::object::builtin_kinds().iter().any(|k| k.kind == object.kind && k.is_called(kind))
-    };
-    let owners = snapshot.pods.iter().map(|p| &p.owner);
-    let all = || snapshot.workloads.iter().map(|w| &w.object).chain(owners.clone());
-    let here = |object: &&Object| object.namespace == namespace && is_kind(object);
-    if let Some(found) = all().filter(here).find(|o| o.name == name) {
-        return Ok(found.clone());
-    }
-    let mut similar: Vec<String> = all().filter(here).map(ToString::to_string).collect();
-    similar.sort_by_key(|n| strsim::levenshtein(n.rsplit('/').next().unwrap_or(n), name));
-    similar.dedup();
-    similar.truncate(3);
-    let shown = crate::sanitize::line(said);
-    Err(ToolError::NotFound { message: format!("no workload `{shown}` in namespace {namespace}"), similar })
 }
