@@ -357,3 +357,10 @@ pub struct Snapshot {
     /// Whether pods of other namespaces could not be read: then it is not known what is idle, nor what fits.
     pub part_of_pods: bool,
 }
+
+impl Snapshot {
+    /// Whether all nodes and all pods were read: only then it is known what fits.
+    pub fn shows_room(&self) -> bool {
+        !self.no_nodes && !self.part_of_pods
+    }
+}

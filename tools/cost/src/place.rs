@@ -58,11 +58,11 @@ impl Placement {
     /// Whether the node's labels and taints let the pod in, however full it is.
     pub fn allows(&self, node: &Node) -> bool {
         let labels = &node.machine.labels;
-        let zone = labels.get("topology.kubernetes.io/zone");
+        let zone = || labels.get("topology.kubernetes.io/zone");
         self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
             && (self.terms.is_empty() || self.terms.iter().any(|term| holds(term, node)))
             && node.taints.iter().all(|taint| taint[2] == "PreferNoSchedule" || self.tolerates(taint))
-            && (self.zones.is_empty() || zone.is_none_or(|zone| self.zones.contains(zone)))
+            && (self.zones.is_empty() || zone().is_none_or(|zone| self.zones.contains(zone)))
     }
 
     fn tolerates(&self, taint: &[String; 3]) -> bool {

@@ -87,7 +87,7 @@ pub fn document(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Do
     let machines = nodes(snapshot, tariff, &charges);
     let about = |pod: &Pod| question.about(&pod.owner);
     let rows = rows(snapshot, &charges, &|pod| about(pod).then(|| question.by.key(pod)).flatten());
-    let seen = !snapshot.no_nodes && !snapshot.part_of_pods;
+    let seen = snapshot.shows_room();
     let idle: Option<Money> = machines.iter().map(|n| n.idle).sum::<Option<Money>>().filter(|_| seen);
     let all: Money = charges.iter().flatten().filter(|c| !c.billed).map(|c| c.allocated).sum();
     let volumes = Volumes::of(snapshot, tariff, question);

@@ -206,5 +206,6 @@ async fn of_change(context: &Context, calls: &[(String, Value)]) -> Result<Docum
         change::always(&context.cluster, &context.pricing, &plan.changes),
     );
     let scalers: Vec<Value> = scalers.into_iter().flatten().flatten().collect();
-    change::priced(&changes, &ground, &nodes, &pods, &scalers, today(context))
+    let snapshot = change::snapshot(&nodes, &pods, Some(&ground));
+    change::priced(&changes, &ground, &snapshot, &scalers, today(context))
 }

@@ -105,7 +105,10 @@ pub(crate) fn snapshot(nodes: &Seen, pods: &Seen, autoscaler: Autoscaler) -> Sna
     }
     match pods {
         Ok(pods) => snapshot.pods = pods.iter().filter_map(read::pod).collect(),
-        Err(e) => snapshot.missing.push(format!("pods cannot be looked at: {e}")),
+        Err(e) => {
+            snapshot.part_of_pods = true;
+            snapshot.missing.push(format!("pods cannot be looked at: {e}"));
+        }
     }
     let pooled = |n: &kai_cost::cluster::Node| POOLS.iter().any(|key| n.machine.labels.contains_key(*key));
     if snapshot.autoscaler == Autoscaler::None && snapshot.nodes.iter().any(pooled) {
