@@ -1,15 +1,10 @@
 //! The systems of the design documents, deployed with kai: by chart, by manifests, by plain sentences.
 
-use std::path::{Path, PathBuf};
-
 use kai_evals::cluster::build::{Tool, go_tool};
 use kai_evals::terminal::Progress;
 
+use crate::support::seeds::{copy_santaclaude, seed};
 use crate::support::{Person, World, has_real_kubelets, kubectl, run};
-
-fn seed(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("evals/seeds").join(path)
-}
 
 fn folder_of(tool: Tool) -> String {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -104,18 +99,6 @@ fn what_the_documents_have_wrong_is_said() {
     world.nothing_was_written();
 }
 
-/// Copies a folder of a seed, for there are folders in it that are not to be applied.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
 #[test]
 fn mycorrhizae_by_kustomize_with_promotion_and_rollback() {
     if !has_real_kubelets() {
@@ -158,11 +141,7 @@ fn santaclaude_in_the_order_in_which_its_parts_need_each_other() {
     }
     let world = World::empty("santa");
     let folder = world.home.path().join("santaclaude");
-    for part in
-        ["shared", "ai-service", "browser-pool-service", "audit-sink-service", "message-queue-service"]
-    {
-        copy(&seed("santaclaude").join(part), &folder.join(part));
-    }
+    copy_santaclaude(&folder);
     std::fs::copy(seed("santaclaude/secret.yaml"), folder.join("secret.yaml")).unwrap();
     let mut kai = person(&world, &["apply", folder.to_str().unwrap(), "--allow", "secrets"]);
     kai.sees("waits for deployment/redis").sees("Type").types("santaclaude");

@@ -13,6 +13,7 @@ pub mod error;
 pub mod helm;
 pub mod journal;
 pub mod manifest;
+pub(crate) mod metrics;
 pub mod object;
 pub mod plan;
 pub mod policy;

@@ -1,6 +1,7 @@
 //! The worked example on real objects: one node of 4 cores and 8 GiB at the generic rates (0.021811 a core and hour, 0.002923 a
 //! GiB and hour, 730 hours a month), 950m and 290Mi of the system's, todo-app's six pods of 250m and 256Mi.
 
+use kai_evals::proxy::Recorded;
 use serde_json::Value;
 
 use super::site::{Machine, Site, TODO, flat, has, near};
@@ -90,7 +91,7 @@ fn one_workload_and_a_change_that_is_not_made(site: &Site) {
     let one = site.figures(&["backend"]);
     assert_eq!(one["items"].as_array().unwrap().len(), 1);
     near(&one["totals"]["reserved"]["now"], 2.0 * POD);
-    site.world.kai(&["cost", "bakend"]).ends(1).says("deployment/backend");
+    site.world.kai(&["cost", "bakend"]).ends(1).says("there is no workload `bakend`").says("backend");
     // 9 - 2 = 7 pods more; beside kube-system's 950m and six pods, six fit (3.95 of 4 cores).
     let nine = site.figures(&["--change", "scale backend to 9"]);
     near(&nine["delta"]["reserved"], 31.597685);
@@ -192,4 +193,39 @@ fn what_a_pod_needs_to_start_is_kept_free_for_life() {
     let up: Value = site.figures(&["--change", "scale starts to 2"]);
     near(&up["delta"]["reserved"], 11.016129);
     assert!(flat(&site.preview("scale starts to 2")).contains("1.30 of 4.00 vCPU"));
+}
+
+/// By a namespace's name, by part of a workload's, by a pod's: decided first, and only then is anything read for its price.
+#[test]
+fn what_is_named_is_found_and_read_once() {
+    if has_real_kubelets() {
+        return;
+    }
+    let site = Site::todo("costnamed", Machine::default());
+    let about = |said: &str| -> Value {
+        let out = site.world.kai(&["cost", said, "-o", "json"]).ends(0);
+        serde_json::from_str(&out.stdout).unwrap()
+    };
+    site.world.proxy.clear();
+    let own = site.world.namespace.as_str();
+    let all = site.world.kai(&["-n", "default", "cost", own, "-o", "json"]).ends(0);
+    let all: Value = serde_json::from_str(&all.stdout).unwrap();
+    assert_eq!((&all["scope"]["namespace"], &all["scope"]["workload"]), (&own.into(), &Value::Null));
+    near(&all["totals"]["reserved"]["now"], 27.083730);
+    let read: Vec<String> = site.world.proxy.requests().iter().map(Recorded::line).collect();
+    let of = |list: &str| read.iter().filter(|r| r.starts_with(&format!("GET /api/v1/{list}?"))).count();
+    assert_eq!((of("nodes"), of("pods")), (1, 1), "{read:#?}");
+    assert!(!read.iter().any(|r| r.contains("/default/deployments?")), "{read:#?}");
+    let pod = site.world.kubectl(&["get", "pods", "-l", "app=backend", "-o", "name"]);
+    let pod = pod.lines().next().unwrap().trim_start_matches("pod/").to_owned();
+    for said in ["backend", "deploy/backend", "backends", pod.as_str(), &format!("pod/{pod}")] {
+        let one = about(said);
+        assert_eq!(one["scope"]["workload"], "deployment/backend", "{said}");
+        near(&one["totals"]["reserved"]["now"], 2.0 * POD);
+    }
+    site.cost(&[&pod]).ends(0).says(&format!("{pod} → deployment/backend"));
+    // What has no pods is not said to be free.
+    let none = site.cost(&["hpa/backend"]);
+    assert_ne!(none.code, Some(0), "{}", none.all());
+    none.says("runs no pods now");
 }

@@ -109,8 +109,8 @@ fn why_nothing_is_measured_is_said() {
     site.world.settle("backend");
     for (status, says) in [
         (404, "What is used is not known: this cluster has no metrics-server."),
-        (403, "What is used is not known: you may not read the metrics API."),
-        (503, "What is used is not known: the metrics API does not answer."),
+        (403, "What is used is not known: you may not read the metrics API (no metrics here)."),
+        (503, "What is used is not known: the metrics API does not answer (no metrics here)."),
     ] {
         let only = format!("labelSelector=only%3D{}", site.world.namespace);
         site.world.proxy.hook(move |r| match r.path.starts_with("/apis/metrics.k8s.io/") {

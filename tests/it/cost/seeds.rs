@@ -2,7 +2,7 @@
 //!
 //! At the generic rates a core is 0.021811 x 730 = 15.92203 a month, a GiB 0.002923 x 730 = 2.13379, a GiB of a volume 0.04.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kai_evals::cluster::build::{Tool, go_tool};
 use kai_evals::proxy::Action;
@@ -10,11 +10,8 @@ use kai_evals::terminal::Progress;
 use serde_json::Value;
 
 use super::site::{flat, has, near};
+use crate::support::seeds::{copy_santaclaude, seed};
 use crate::support::{World, has_real_kubelets, run};
-
-fn seed(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("evals/seeds").join(path)
-}
 
 /// The cluster's own nodes, without those of other tests, whose prices may be others.
 fn world(name: &str) -> World {
@@ -44,18 +41,6 @@ fn both(world: &World, path: &Path) -> (String, Value) {
     let told = kai(&["cost", "-f", path, "-o", "json"]).ends(0);
     let found = serde_json::from_str(&told.stdout).unwrap_or_else(|e| panic!("{e}: {}", told.all()));
     (shown, found)
-}
-
-/// Copies a folder of a seed, for there are folders in it that are not to be applied.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
 
 #[test]
@@ -105,11 +90,7 @@ fn santaclaude() {
     }
     let world = world("costsanta");
     let folder = world.home.path().join("santaclaude");
-    for part in
-        ["shared", "ai-service", "browser-pool-service", "audit-sink-service", "message-queue-service"]
-    {
-        copy(&seed("santaclaude").join(part), &folder.join(part));
-    }
+    copy_santaclaude(&folder);
     let (shown, found) = both(&world, &folder);
     // ai-service, audit-sink, message-queue, two each of 100m and 256Mi: 6 x (1.592203 + 0.5334475) = 12.753903.
     // browser-pool, two of 500m and 512Mi: 2 x (7.961015 + 1.066895) = 18.05582.

@@ -1,6 +1,7 @@
 //! A kai with a home of its own, a namespace of its own, and a proxy that sees every request.
 
 mod cluster;
+pub mod seeds;
 mod terminal;
 
 use std::process::{Command, Stdio};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Billing, Object, Pod, Size, Snapshot};
+use crate::cluster::{Object, Pod, Size, Snapshot};
+use crate::node::Billing;
 use crate::tariff::{Money, Tariff};
 use crate::units::Monthly;
 

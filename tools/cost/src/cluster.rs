@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::node::Machine;
+use crate::node::{Billing, Machine};
 use crate::place::Placement;
 use crate::units::{Bytes, Millicores};
 
@@ -83,19 +83,6 @@ impl std::iter::Sum for Size {
     }
 }
 
-/// How the pods of a node are paid for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Billing {
-    /// The machine is paid for, whatever runs on it.
-    Machine,
-    /// AWS Fargate: each pod is paid for.
-    Fargate,
-    /// GKE Autopilot: each pod is paid for.
-    Autopilot,
-    /// A virtual node whose pods somebody else bills, at a price nobody said.
-    Unknown,
-}
-
 /// A node.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -109,7 +96,7 @@ pub struct Node {
     pub taints: Vec<[String; 3]>,
     /// Whether new pods may come: ready and not cordoned.
     pub open: bool,
-    /// How its pods are paid for.
+    /// What of it is paid for.
     pub billing: Billing,
 }
 
@@ -369,4 +356,11 @@ pub struct Snapshot {
     pub no_nodes: bool,
     /// Whether pods of other namespaces could not be read: then it is not known what is idle, nor what fits.
     pub part_of_pods: bool,
+}
+
+impl Snapshot {
+    /// Whether all nodes and all pods were read: only then it is known what fits.
+    pub fn shows_room(&self) -> bool {
+        !self.no_nodes && !self.part_of_pods
+    }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::{Autoscaler, Balancer, Billing, Claim, Object, Range, Shape, Size, Snapshot};
+use crate::cluster::{Autoscaler, Balancer, Claim, Object, Range, Shape, Size, Snapshot};
+use crate::node::Billing;
 use crate::place::{Place, Room, place, place_with_more, removable, rooms};
 use crate::tariff::{Money, Tariff};
 use crate::units::Monthly;

@@ -28,6 +28,19 @@ pub enum Capacity {
     Spot,
 }
 
+/// What of a node is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Billing {
+    /// The machine, whatever runs on it.
+    Machine,
+    /// Each pod, by AWS Fargate: rounded up, see [`crate::prices::fargate_size`].
+    Fargate,
+    /// Each pod, by GKE Autopilot: its requests, as it has them.
+    Autopilot,
+    /// A virtual node whose pods somebody else bills, at a price nobody said.
+    Unknown,
+}
+
 /// A node's machine: what a price list can be asked about.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -79,6 +92,21 @@ impl Machine {
             cpu: size.0,
             memory: size.1,
             gpus: size.2,
+        }
+    }
+
+    /// What of the node is paid for.
+    pub fn billing(&self) -> Billing {
+        let is = |key: &str, value: &str| self.labels.get(key).is_some_and(|at| at == value);
+        if is("eks.amazonaws.com/compute-type", "fargate") {
+            Billing::Fargate
+        } else if is("type", "virtual-kubelet") {
+            Billing::Unknown
+        } else if self.provider == Provider::Gcp && self.name.starts_with("gk3-") {
+            // GKE names the nodes of Autopilot clusters so.
+            Billing::Autopilot
+        } else {
+            Billing::Machine
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Billing, Node, Shape, Size, Snapshot};
+use crate::cluster::{Node, Shape, Size, Snapshot};
+use crate::node::Billing;
 
 /// The rules of a pod about nodes, as far as they are modelled.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,11 +58,11 @@ impl Placement {
     /// Whether the node's labels and taints let the pod in, however full it is.
     pub fn allows(&self, node: &Node) -> bool {
         let labels = &node.machine.labels;
-        let zone = labels.get("topology.kubernetes.io/zone");
+        let zone = || labels.get("topology.kubernetes.io/zone");
         self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
             && (self.terms.is_empty() || self.terms.iter().any(|term| holds(term, node)))
             && node.taints.iter().all(|taint| taint[2] == "PreferNoSchedule" || self.tolerates(taint))
-            && (self.zones.is_empty() || zone.is_none_or(|zone| self.zones.contains(zone)))
+            && (self.zones.is_empty() || zone().is_none_or(|zone| self.zones.contains(zone)))
     }
 
     fn tolerates(&self, taint: &[String; 3]) -> bool {

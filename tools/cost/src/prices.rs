@@ -22,7 +22,7 @@ use crate::units::{Hourly, PerCoreHour, PerGibHour, PerGpuHour};
 
 pub use error::PriceError;
 pub use matching::Quote;
-pub use others::{Billing, Platform, PodRates, billing, fargate_size};
+pub use others::{PodRates, fargate_size};
 
 use file::PriceFile;
 use flag::Flag;

@@ -6,11 +6,10 @@ use kai_diagnose::quantity::{milli, whole};
 use serde_json::Value;
 
 use crate::cluster::{
-    Balancer, Billing, Claim, Class, Container, Frame, Node, Object, Pod, Range, Shape, Size, Workload,
+    Balancer, Claim, Class, Container, Frame, Node, Object, Pod, Range, Shape, Size, Workload,
 };
 use crate::node::Machine;
 use crate::place::{Expression, Placement};
-use crate::prices;
 use crate::units::{Bytes, Millicores};
 
 /// The extended resources that are GPUs.
@@ -97,21 +96,12 @@ pub fn node(value: &Value) -> Node {
     let part = |taint: &Value, path: &str| text(taint, path).to_owned();
     let room = value.pointer("/status/allocatable");
     Node {
-        billing: billing(&machine),
+        billing: machine.billing(),
         allocatable: size(room),
         pods: room.and_then(|r| quantity(r.get("pods"))).and_then(|q| whole(&q)).map_or(PODS, small),
         taints: taints.iter().map(|t| [part(t, "/key"), part(t, "/value"), part(t, "/effect")]).collect(),
         open: ready && !cordoned,
         machine,
-    }
-}
-
-fn billing(machine: &Machine) -> Billing {
-    match prices::billing(machine) {
-        Some(prices::Billing::Pods(prices::Platform::Fargate)) => Billing::Fargate,
-        Some(prices::Billing::Pods(prices::Platform::Autopilot)) => Billing::Autopilot,
-        Some(prices::Billing::Unknown) => Billing::Unknown,
-        None => Billing::Machine,
     }
 }
 
@@ -356,16 +346,6 @@ pub fn class(value: &Value) -> Class {
 pub fn balancer(value: &Value) -> Option<Balancer> {
     (text(value, "/spec/type") == "LoadBalancer")
         .then(|| Balancer { object: object("Service", value), selector: labels(value, "/spec/selector") })
-}
-
-/// What the containers of a pod use, from its metrics.
-pub fn usage(metrics: &Value) -> (String, String, BTreeMap<String, Size>) {
-    let of = |c: &Value| (text(c, "/name").to_owned(), size(c.get("usage")));
-    (
-        text(metrics, "/metadata/namespace").to_owned(),
-        text(metrics, "/metadata/name").to_owned(),
-        list(metrics, "/containers").iter().map(of).collect(),
-    )
 }
 
 #[cfg(test)]

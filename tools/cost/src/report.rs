@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::allocate::{Basis, Charge, NodeRow, Row, charges, nodes, rows, share};
-use crate::cluster::{Balancer, Billing, Claim, Node, Object, Pod, Snapshot, Workload};
+use crate::cluster::{Balancer, Claim, Node, Object, Pod, Snapshot, Workload};
 use crate::delta::{At, Edit, Edits, State, delta};
 use crate::doc::{
     self, Document, Gauge, Idle, Item, LooseEnd, PerPod, Replicas, Span, Totals, micros, round6,
 };
+use crate::node::Billing;
 use crate::prices::Source;
 use crate::tariff::{Money, Tariff};
 use crate::units::Monthly;
@@ -86,7 +87,7 @@ pub fn document(snapshot: &Snapshot, tariff: &Tariff, question: &Question) -> Do
     let machines = nodes(snapshot, tariff, &charges);
     let about = |pod: &Pod| question.about(&pod.owner);
     let rows = rows(snapshot, &charges, &|pod| about(pod).then(|| question.by.key(pod)).flatten());
-    let seen = !snapshot.no_nodes && !snapshot.part_of_pods;
+    let seen = snapshot.shows_room();
     let idle: Option<Money> = machines.iter().map(|n| n.idle).sum::<Option<Money>>().filter(|_| seen);
     let all: Money = charges.iter().flatten().filter(|c| !c.billed).map(|c| c.allocated).sum();
     let volumes = Volumes::of(snapshot, tariff, question);

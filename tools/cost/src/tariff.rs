@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use crate::cluster::{Billing, Shape, Size, Snapshot};
-use crate::node::{Machine, Provider};
-use crate::prices::{NodePrice, Platform, Prices, fargate_size};
+use crate::cluster::{Shape, Size, Snapshot};
+use crate::node::{Billing, Machine, Provider};
+use crate::prices::{NodePrice, Prices, fargate_size};
 use crate::units::{Bytes, Hourly, Millicores, Monthly, PerCoreHour, PerGibHour, PerGibMonth, PerGpuHour};
 
 /// What something costs a month, by what it is for.
@@ -135,13 +135,13 @@ impl Tariff {
         }
         let balancer = prices.load_balancer(provider);
         let plane = prices.control_plane(provider, is_managed(snapshot));
-        let rates = |platform| {
-            let found = prices.pods(platform)?;
+        let rates = |billing| {
+            let found = prices.pods(billing)?;
             let rates = found.value;
             let pod = Rates { cpu: rates.cpu, memory: rates.memory, gpu: PerGpuHour(0.0) };
             Some((pod, found.matched))
         };
-        let (fargate, autopilot) = (rates(Platform::Fargate), rates(Platform::Autopilot));
+        let (fargate, autopilot) = (rates(Billing::Fargate), rates(Billing::Autopilot));
         let uses = |billing| snapshot.nodes.iter().any(|n| n.billing == billing);
         matched.extend(plane.as_ref().map(|p| p.matched.clone()));
         matched

@@ -5,9 +5,10 @@
 mod support;
 
 use kai_cost::allocate::{Basis, Charge, charges, nodes};
-use kai_cost::cluster::{Billing, Snapshot};
+use kai_cost::cluster::Snapshot;
 use kai_cost::delta::{At, Delta, Edit, Edits, State, delta};
 use kai_cost::doc::Document;
+use kai_cost::node::Billing;
 use kai_cost::place::{Place, place, rooms};
 use kai_cost::report::{By, Question, document};
 use kai_cost::tariff::{Money, Rates, Tariff};

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::date;
 use kai_cost::allocate::{Basis, Charge, charges, nodes, rows};
-use kai_cost::cluster::{Object, Snapshot};
+use kai_cost::cluster::{Object, Size, Snapshot};
 use kai_cost::delta::{At, Edit, Edits, State, delta};
 use kai_cost::doc::{Document, NOT_COUNTED};
 use kai_cost::prices::Prices;
@@ -20,7 +20,7 @@ use kai_cost::read;
 use kai_cost::report::{By, Question, document};
 use kai_cost::tariff::Tariff;
 use rules::{Cluster, Container, GPU, MONTH, Machine, Pod, STORAGE, container, plain, pod};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn near(found: f64, wanted: f64) {
     assert!((found - wanted).abs() < 1e-6, "kai {found}, OpenCost {wanted}");
@@ -66,14 +66,10 @@ impl Cluster {
             .unwrap();
             let used = |(at, c): (usize, &Container)| {
                 let (cpu, mib) = c.uses?;
-                Some(
-                    json!({"name": named(at), "usage": {"cpu": format!("{cpu}m"), "memory": format!("{mib}Mi")}}),
-                )
+                Some((named(at), Size::new(cpu, mib * 1024 * 1024)))
             };
-            let samples: Vec<Value> = p.containers.iter().enumerate().filter_map(used).collect();
-            let sampled =
-                json!({"metadata": {"namespace": p.namespace, "name": p.name}, "containers": samples});
-            pod.usage = (!samples.is_empty()).then(|| read::usage(&sampled).2);
+            let samples: BTreeMap<String, Size> = p.containers.iter().enumerate().filter_map(used).collect();
+            pod.usage = Some(samples).filter(|s| !s.is_empty());
             pod
         };
         let claim = |(namespace, name, asked, there): &(&str, &str, i64, i64)| {
@@ -289,7 +285,7 @@ fn what_is_not_known_is_not_nothing() {
     let mut cluster = plain();
     let mut snapshot = cluster.snapshot();
     // Somebody else's machine behind a virtual node: no price, and no default for one.
-    snapshot.nodes[1].billing = kai_cost::cluster::Billing::Unknown;
+    snapshot.nodes[1].billing = kai_cost::node::Billing::Unknown;
     let tariff = Tariff::of(&snapshot, &Prices::embedded(), date(2026, 11, 1));
     let answer = document(&snapshot, &tariff, &Question { by: By::Pod, ..Question::default() });
     let of = |name: &str| answer.items.iter().find(|i| i.name == name).unwrap().allocated;

@@ -229,7 +229,7 @@ fn a_machine_with_a_price_of_its_own() {
 #[test]
 fn pods_that_are_billed_themselves() {
     let mut cluster = f1();
-    cluster.nodes[0].billing = kai_cost::cluster::Billing::Fargate;
+    cluster.nodes[0].billing = kai_cost::node::Billing::Fargate;
     let mut tariff = generic(&cluster);
     tariff.fargate = Some(rates(0.04048, 0.004445));
     let all = charges(&cluster, &tariff, Basis::Requests);

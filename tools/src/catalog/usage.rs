@@ -2,7 +2,6 @@
 //! moment: no advice on sizes is drawn from it.
 
 mod facts;
-mod metrics;
 mod rows;
 mod tell;
 
@@ -10,12 +9,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::facts::Facts;
-use self::metrics::Metrics;
+
 use self::rows::Row;
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::cluster::resolve::nearest;
 use crate::error::ToolError;
+use crate::metrics::Metrics;
 use crate::object::{ObjectRef, builtin, is_object_name, text};
 use crate::report::Report;
 use crate::sanitize;

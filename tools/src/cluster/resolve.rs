@@ -38,6 +38,13 @@ impl Cluster {
         }
     }
 
+    /// Whether a workload of that very name can be seen in a namespace.
+    pub async fn has_workload(&self, name: &str, namespace: &str) -> bool {
+        let kinds = WORKLOADS.map(builtin);
+        let tries = kinds.iter().map(|kind| self.find(kind, namespace, name));
+        futures::future::join_all(tries).await.into_iter().any(|found| matches!(found, Ok(Some(_))))
+    }
+
     /// The workload that `said` names in a namespace: `kind/name` or a bare name. Tried in order: the exact name; the
     /// `app.kubernetes.io/name` or `app` label; a name that contains the words. Several fits are a question.
     ///

@@ -1,17 +1,21 @@
 //! A question about cost, answered: a scope as it is, a change that is not made, or what could be smaller.
 
 use kai_cost::allocate::Basis;
-use kai_cost::cluster::Snapshot;
+use kai_cost::cluster::{Object, Snapshot};
 use kai_cost::doc::Document;
+use kai_cost::read;
 use kai_cost::report::{By, Question};
 use kai_cost::tariff::Tariff;
 use serde_json::Value;
 
 use super::{change, collect, edits, smaller, tell};
+use crate::cluster::Cluster;
+use crate::cluster::resolve::Resolved;
 use crate::error::ToolError;
-use crate::object::builtin;
+use crate::object::{builtin, is_object_name};
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::sanitize;
 use crate::tool::{Context, Outcome};
 
 /// What is asked.
@@ -38,32 +42,37 @@ pub struct Asked {
 /// # Errors
 /// When the cluster cannot be reached, nothing is called so, a price file is wrong, or the change cannot be planned.
 pub async fn answer(context: &Context, asked: &Asked) -> Result<(Document, Report), ToolError> {
-    let document = match asked.change.is_empty() {
+    let (document, note) = match asked.change.is_empty() {
         true => scope(context, asked).await?,
-        false => of_change(context, &asked.change).await?,
+        false => (of_change(context, &asked.change).await?, None),
     };
-    let report = tell::report(&document);
+    let mut report = tell::report(&document);
+    report.say.extend(note);
     Ok((document, report))
 }
 
-/// What is asked about, read and resolved.
-struct Meant {
-    snapshot: Snapshot,
-    usage: String,
-    question: Question,
-}
-
-async fn scope(context: &Context, asked: &Asked) -> Result<Document, ToolError> {
-    let Meant { mut snapshot, usage, question } = meant(context, asked).await?;
+async fn scope(context: &Context, asked: &Asked) -> Result<(Document, Option<String>), ToolError> {
+    let Scope { namespace, workload, note, otherwise } = meant(&context.cluster, asked).await?;
+    let read = collect::whole(&context.cluster, namespace.as_deref()).await;
+    let (mut snapshot, usage) = read.map_err(|e| otherwise.unwrap_or(e))?;
+    if let Some(object) = &workload {
+        must_run(&snapshot, object)?;
+    }
+    let question = Question {
+        by: asked.by.clone().unwrap_or(if namespace.is_none() { By::Namespace } else { By::Workload }),
+        basis: asked.basis,
+        usage: Some(usage),
+        namespace,
+        workload,
+    };
     let prices = context.pricing.on(&context.cluster).await?;
     let tariff = Tariff::of(&snapshot, &prices, today(context));
-    let question = Question { usage: Some(usage), ..question };
     let mut document = kai_cost::report::document(&snapshot, &tariff, &question);
     if asked.optimize {
         collect::verticals(&context.cluster, question.namespace.as_deref(), &mut snapshot).await;
         smaller::add(&context.cluster, &snapshot, &tariff, asked.window.as_deref(), &mut document).await?;
     }
-    Ok(document)
+    Ok((document, note))
 }
 
 /// The day of the request, which decides what prices are old.
@@ -71,35 +80,33 @@ pub(crate) fn today(context: &Context) -> jiff::civil::Date {
     context.now.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-async fn meant(context: &Context, asked: &Asked) -> Result<Meant, ToolError> {
-    let cluster = &context.cluster;
+/// What is asked about; no namespace is the whole cluster.
+#[derive(Default)]
+struct Scope {
+    namespace: Option<String>,
+    workload: Option<Object>,
+    /// How the name was understood, when it is not the workload's own.
+    note: Option<String>,
+    /// What is to be said when the namespace, which nobody has seen, cannot be read.
+    otherwise: Option<ToolError>,
+}
+
+/// Decides what is meant before anything is read for its price.
+async fn meant(cluster: &Cluster, asked: &Asked) -> Result<Scope, ToolError> {
     let about = asked.about.as_deref().map(str::trim).filter(|a| !a.is_empty());
     let all_of = |word: &str| {
         matches!(word.to_lowercase().as_str(), "cluster" | "the cluster" | "everything" | "all" | "*")
     };
-    let everywhere = asked.namespace.as_deref().map(str::trim) == Some("*") || about.is_some_and(all_of);
-    let by = |fallback: By| asked.by.clone().unwrap_or(fallback);
-    if everywhere {
-        let (snapshot, usage) = collect::whole(cluster, None).await?;
-        let question = Question { by: by(By::Namespace), basis: asked.basis, ..Question::default() };
-        return Ok(Meant { snapshot, usage, question });
+    if asked.namespace.as_deref().map(str::trim) == Some("*") || about.is_some_and(all_of) {
+        return Ok(Scope::default());
     }
-    let within = |namespace: &str, by: By| Question {
-        namespace: Some(namespace.to_string()),
-        by,
-        basis: asked.basis,
-        ..Question::default()
-    };
-    let of_namespace = async |namespace: &str| -> Result<Meant, ToolError> {
-        if cluster.find(&builtin("namespace"), "", namespace).await.is_ok_and(|found| found.is_none()) {
-            let shown = crate::sanitize::line(namespace);
-            return Err(ToolError::NotFound {
-                message: format!("there is no namespace {shown}"),
-                similar: Vec::new(),
-            });
+    let of_namespace = async |namespace: &str| match is_namespace(cluster, namespace).await {
+        Ok(false) => {
+            let message = format!("there is no namespace {}", sanitize::line(namespace));
+            Err(ToolError::NotFound { message, similar: Vec::new() })
         }
-        let (snapshot, usage) = collect::whole(cluster, Some(namespace)).await?;
-        Ok(Meant { snapshot, usage, question: within(namespace, by(By::Workload)) })
+        // Whoever may not see namespaces may see what is in one.
+        _ => Ok(Scope { namespace: Some(namespace.to_string()), ..Scope::default() }),
     };
     let namespace = cluster.namespace_or(asked.namespace.as_deref())?;
     let Some(about) = about else { return of_namespace(namespace).await };
@@ -108,15 +115,49 @@ async fn meant(context: &Context, asked: &Asked) -> Result<Meant, ToolError> {
     {
         return of_namespace(cluster.namespace_or(Some(name))?).await;
     }
-    let (snapshot, usage) = collect::whole(cluster, Some(namespace)).await?;
-    match collect::named(&snapshot, about, namespace) {
-        Ok(workload) => {
-            let question = Question { workload: Some(workload), ..within(namespace, by(By::Workload)) };
-            Ok(Meant { snapshot, usage, question })
+    // A bare name may be a namespace's; only a workload of that very name goes before it.
+    let own = match is_object_name(about) {
+        true => is_namespace(cluster, about).await,
+        false => Ok(false),
+    };
+    let named = Scope { namespace: Some(about.to_string()), ..Scope::default() };
+    if matches!(own, Ok(true)) && !cluster.has_workload(about, namespace).await {
+        return Ok(named);
+    }
+    match cluster.workload_or_pod(about, namespace).await {
+        Ok(found) => {
+            let workload = charged(&found);
+            let above = (workload.kind != found.kind.kind).then(|| format!("{about} → {workload}"));
+            let namespace = Some(found.object.namespace);
+            Ok(Scope { namespace, workload: Some(workload), note: above.or(found.note), otherwise: None })
         }
-        // A bare name may be a namespace's.
-        Err(missing) if !about.contains('/') => of_namespace(about).await.map_err(|_| missing),
-        Err(missing) => Err(missing),
+        Err(missing @ (ToolError::NotFound { .. } | ToolError::Forbidden { .. })) if own.is_err() => {
+            Ok(Scope { otherwise: Some(missing), ..named })
+        }
+        Err(e) => Err(e),
+    }
+}
+
+async fn is_namespace(cluster: &Cluster, name: &str) -> Result<bool, ToolError> {
+    Ok(cluster.find(&builtin("namespace"), "", name).await?.is_some())
+}
+
+/// What the pods of the named object are charged to: what made it, where that is so for a pod too.
+fn charged(found: &Resolved) -> Object {
+    let kind = found.kind.kind.as_str();
+    let above = read::owner(&found.live);
+    match (kind, above.kind.as_str()) {
+        ("Pod", _) | ("ReplicaSet", "Deployment") | ("Job", "CronJob") => above,
+        _ => read::object(kind, &found.live),
+    }
+}
+
+/// What has no pods and could have none has no price of its own: to answer 0 would be to say that it is free.
+fn must_run(snapshot: &Snapshot, object: &Object) -> Result<(), ToolError> {
+    let runs = snapshot.workloads.iter().map(|w| &w.object).chain(snapshot.pods.iter().map(|p| &p.owner));
+    match runs.into_iter().any(|o| o == object) {
+        true => Ok(()),
+        false => Err(ToolError::Invalid(format!("{object} runs no pods now: name a workload or pod/x"))),
     }
 }
 
@@ -126,7 +167,7 @@ async fn of_change(context: &Context, calls: &[(String, Value)]) -> Result<Docum
     let mut plan = Plan::default();
     for (tool, arguments) in calls {
         let Some(found) = crate::catalog::find(tool) else {
-            let shown = crate::sanitize::line(tool);
+            let shown = sanitize::line(tool);
             return Err(ToolError::Invalid(format!(
                 "cost: there is no tool `{shown}` whose change could be priced"
             )));
@@ -165,5 +206,6 @@ async fn of_change(context: &Context, calls: &[(String, Value)]) -> Result<Docum
         change::always(&context.cluster, &context.pricing, &plan.changes),
     );
     let scalers: Vec<Value> = scalers.into_iter().flatten().flatten().collect();
-    change::priced(&changes, &ground, &nodes, &pods, &scalers, today(context))
+    let snapshot = change::snapshot(&nodes, &pods, Some(&ground));
+    change::priced(&changes, &ground, &snapshot, &scalers, today(context))
 }

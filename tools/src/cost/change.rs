@@ -108,8 +108,7 @@ pub(crate) async fn always(cluster: &Cluster, pricing: &Pricing, changes: &[Chan
 pub(crate) fn of_plan(
     changes: &[&Change],
     ground: Option<&Ground>,
-    nodes: &Seen,
-    pods: &Seen,
+    snapshot: &Snapshot,
     scalers: &[Value],
     today: jiff::civil::Date,
 ) -> Option<PlanCost> {
@@ -124,9 +123,9 @@ pub(crate) fn of_plan(
         Ok(prices) => prices,
         Err(e) => return Some(PlanCost::unknown(&e.to_string())),
     };
-    let (snapshot, costly) = read(changes, ground, nodes, pods, scalers);
-    let tariff = Tariff::of(&snapshot, prices, today);
-    Some(tell(&snapshot, &tariff, &costly, nodes.is_err() || pods.is_err()))
+    let costly = costly(changes, ground, snapshot, scalers);
+    let tariff = Tariff::of(snapshot, prices, today);
+    Some(tell(snapshot, &tariff, &costly))
 }
 
 /// The document of changes that are not made.
@@ -136,24 +135,19 @@ pub(crate) fn of_plan(
 pub(crate) fn priced(
     changes: &[&Change],
     ground: &Ground,
-    nodes: &Seen,
-    pods: &Seen,
+    snapshot: &Snapshot,
     scalers: &[Value],
     today: jiff::civil::Date,
 ) -> Result<Document, ToolError> {
     let prices = ground.prices.as_ref().map_err(Clone::clone)?;
-    let (snapshot, costly) = read(changes, ground, nodes, pods, scalers);
-    let tariff = Tariff::of(&snapshot, prices, today);
-    Ok(document(&snapshot, &tariff, &costly, nodes.is_err() || pods.is_err()))
+    let costly = costly(changes, ground, snapshot, scalers);
+    let tariff = Tariff::of(snapshot, prices, today);
+    Ok(document(snapshot, &tariff, &costly))
 }
 
-fn read(
-    changes: &[&Change],
-    ground: &Ground,
-    nodes: &Seen,
-    pods: &Seen,
-    scalers: &[Value],
-) -> (Snapshot, Costly) {
+/// Nodes and pods, with what else the price of a plan depends on where that was read.
+pub(crate) fn snapshot(nodes: &Seen, pods: &Seen, ground: Option<&Ground>) -> Snapshot {
+    let Some(ground) = ground else { return collect::snapshot(nodes, pods, Autoscaler::None) };
     let mut snapshot = collect::snapshot(nodes, pods, ground.autoscaler);
     snapshot.claims = collect::claims(&ground.claims);
     snapshot.balancers = ground.services.iter().filter_map(kai_cost::read::balancer).collect();
@@ -161,18 +155,22 @@ fn read(
         Ok(found) => snapshot.classes = classes(found),
         Err(e) => snapshot.missing.push(format!("storage classes cannot be looked at: {e}")),
     }
-    let mut costly = edits::costly(changes, &snapshot, scalers);
+    snapshot
+}
+
+fn costly(changes: &[&Change], ground: &Ground, snapshot: &Snapshot, scalers: &[Value]) -> Costly {
+    let mut costly = edits::costly(changes, snapshot, scalers);
     for edit in &mut costly.edits.workloads {
         for state in [&mut edit.before, &mut edit.after].into_iter().flatten() {
             ground.zones.keep(&edit.object.namespace, &mut state.shape);
         }
     }
-    (snapshot, costly)
+    costly
 }
 
 const SAME: &str = "unchanged: the same replicas with the same requests";
 
-fn tell(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> PlanCost {
+fn tell(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly) -> PlanCost {
     let edits = &costly.edits;
     let mut cost = PlanCost::default();
     let fact = |label: &str, text: String| Line::new(Level::Fact, label, text);
@@ -185,12 +183,12 @@ fn tell(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> P
             cost.lines.push(fact("cost", SAME.into()));
         }
     } else {
-        let document = document(snapshot, tariff, costly, blind);
+        let document = document(snapshot, tariff, costly);
         if let Some(change) = &document.delta {
             let autoscaled =
                 matches!(snapshot.autoscaler, Autoscaler::Karpenter | Autoscaler::ClusterAutoscaler);
             cost.lines.push(fact("cost", format!("reserved {}", say::reserved(change))));
-            if blind {
+            if !snapshot.shows_room() {
                 let why = "nodes or pods cannot be looked at, so whether it fits is not known";
                 cost.lines.push(fact("bill", format!("unknown: {why}")));
             } else {
@@ -211,7 +209,7 @@ fn tell(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> P
 }
 
 /// The document of a change: prices, confidence, `delta`.
-pub(crate) fn document(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, blind: bool) -> Document {
+pub(crate) fn document(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly) -> Document {
     let edits = &costly.edits;
     let now = delta(snapshot, tariff, edits, At::Now);
     let ranged = edits
@@ -221,7 +219,7 @@ pub(crate) fn document(snapshot: &Snapshot, tariff: &Tariff, costly: &Costly, bl
     let ends =
         ranged.then(|| (delta(snapshot, tariff, edits, At::Min), delta(snapshot, tariff, edits, At::Max)));
     let mut change = doc::change(&now, ends.as_ref().map(|(least, most)| (least, most)));
-    if blind {
+    if !snapshot.shows_room() {
         change.bill = doc::Bill::default();
     }
     let mut document = Document::new();

@@ -1,13 +1,15 @@
 //! What a cost is worked out from, read side by side: nodes and pods always, the rest as far as it is asked for.
 
-use kai_cost::cluster::{Autoscaler, Claim, Class, Object, Snapshot};
+use kai_cost::cluster::{Autoscaler, Claim, Class, Snapshot};
 use kai_cost::read;
 use serde_json::{Value, json};
 
+use super::usage;
 use super::zones::Zones;
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::error::ToolError;
+use crate::metrics::Metrics;
 use crate::object::{builtin, items, text};
 
 /// A list that was read, or the reason why not.
@@ -103,7 +105,10 @@ pub(crate) fn snapshot(nodes: &Seen, pods: &Seen, autoscaler: Autoscaler) -> Sna
     }
     match pods {
         Ok(pods) => snapshot.pods = pods.iter().filter_map(read::pod).collect(),
-        Err(e) => snapshot.missing.push(format!("pods cannot be looked at: {e}")),
+        Err(e) => {
+            snapshot.part_of_pods = true;
+            snapshot.missing.push(format!("pods cannot be looked at: {e}"));
+        }
     }
     let pooled = |n: &kai_cost::cluster::Node| POOLS.iter().any(|key| n.machine.labels.contains_key(*key));
     if snapshot.autoscaler == Autoscaler::None && snapshot.nodes.iter().any(pooled) {
@@ -137,13 +142,13 @@ pub(crate) async fn whole(
     ];
     let lists = futures::future::join_all(kinds.iter().map(|kind| all(cluster, kind, namespace)));
     let volumes = all(cluster, "persistentvolume", None);
-    let (nodes, everywhere, lists, classes_seen, volumes, usage, scaler) = tokio::join!(
+    let (nodes, everywhere, lists, classes_seen, volumes, metrics, scaler) = tokio::join!(
         all(cluster, "node", None),
         pods(cluster, None),
         lists,
         all(cluster, "storageclass", None),
         volumes,
-        crate::cost::usage::read(cluster, namespace),
+        Metrics::read(cluster, "pods", namespace),
         autoscaler(cluster),
     );
     let mut missing = Vec::new();
@@ -202,7 +207,7 @@ pub(crate) async fn whole(
         Err(e) => missing.push(format!("storage classes cannot be looked at: {e}")),
     }
     snapshot.missing.extend(missing);
-    let said = usage.add_to(&mut snapshot);
+    let said = usage::add_to(metrics, &mut snapshot);
     Ok((snapshot, said))
 }
 
@@ -217,29 +222,4 @@ pub(crate) async fn verticals(cluster: &Cluster, namespace: Option<&str>, snapsh
             workload.vertical = targets;
         }
     }
-}
-
-/// The workload that a name means, among those that run or could run pods.
-///
-/// # Errors
-/// `NotFound` with names that are like it.
-pub(crate) fn named(snapshot: &Snapshot, said: &str, namespace: &str) -> Result<Object, ToolError> {
-    let (kind, name) = said.split_once('/').unwrap_or(("", said));
-    let is_kind = |object: &Object| {
-        kind.is_empty()
-            || object.kind.eq_ignore_ascii_case(kind)
-            || crate::object::builtin_kinds().iter().any(|k| k.kind == object.kind && k.is_called(kind))
-    };
-    let owners = snapshot.pods.iter().map(|p| &p.owner);
-    let all = || snapshot.workloads.iter().map(|w| &w.object).chain(owners.clone());
-    let here = |object: &&Object| object.namespace == namespace && is_kind(object);
-    if let Some(found) = all().filter(here).find(|o| o.name == name) {
-        return Ok(found.clone());
-    }
-    let mut similar: Vec<String> = all().filter(here).map(ToString::to_string).collect();
-    similar.sort_by_key(|n| strsim::levenshtein(n.rsplit('/').next().unwrap_or(n), name));
-    similar.dedup();
-    similar.truncate(3);
-    let shown = crate::sanitize::line(said);
-    Err(ToolError::NotFound { message: format!("no workload `{shown}` in namespace {namespace}"), similar })
 }

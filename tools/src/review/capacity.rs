@@ -2,64 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use kai_cost::cluster::{Shape, Size, Snapshot};
+use kai_cost::place::{Place, Room, place, rooms};
+use kai_cost::read;
+use serde_json::Value;
 
 use super::{Level, Line};
-use crate::cost::collect::what_counts;
-use crate::object::{items, selects, text};
+use crate::object::{items, text};
 use crate::plan::Change;
 use crate::quantity::{milli, show_bytes, show_cpu, whole};
-use crate::resources;
 
-/// What one pod asks for: CPU in millicores, memory in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Request {
-    pub cpu: i128,
-    pub memory: i128,
-}
-
-/// What a pod spec requests; what is not set is nothing.
-pub(super) fn requested(spec: &Value) -> Request {
-    let requests = resources::requests(spec);
-    Request { cpu: requests.cpu.unwrap_or(0), memory: requests.memory.unwrap_or(0) }
-}
-
-struct Room {
-    name: String,
-    cpu: i128,
-    memory: i128,
-    pods: i128,
-    cpu_total: i128,
-}
-
-/// Where the added pods would go, or why they would not. They are put among the `pods`, so that the next change of the
-/// same plan finds their place taken.
-pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Line {
+/// Where the added pods would go, or why they would not. They take their place in `rooms`, so that the next change of the
+/// same plan finds it taken.
+pub(super) fn fit(change: &Change, snapshot: &Snapshot, rooms: &mut [Room]) -> Line {
     let added = change.added_pods();
-    let spec = pod_spec(change);
-    let need = requested(spec);
-    let each = describe(need);
-    let mut rooms = free(nodes, &Taken::of(pods), spec);
-    let usable = rooms.len();
-    let mut used: BTreeMap<String, i64> = BTreeMap::new();
+    let shape = read::shape(pod_spec(change));
+    let each = describe(shape.size);
+    let mut used: BTreeMap<&str, usize> = BTreeMap::new();
     let mut left = added;
     while left > 0 {
-        let Some(room) = roomiest(&mut rooms, need) else { break };
-        room.cpu -= need.cpu;
-        room.memory -= need.memory;
-        room.pods -= 1;
-        *used.entry(room.name.clone()).or_default() += 1;
+        let Some(at) = put(snapshot, rooms, &shape) else { break };
+        used.insert(&snapshot.nodes[rooms[at].node].machine.name, at);
         left -= 1;
     }
-    let as_pod = what_counts(&json!({"spec": spec}));
-    for (node, count) in &used {
-        for _ in 0..*count {
-            let mut pod = as_pod.clone();
-            pod["spec"]["nodeName"] = json!(node);
-            pods.push(pod);
-        }
-    }
     if left > 0 {
+        let usable = snapshot.nodes.iter().filter(|n| n.open && shape.placement.allows(n)).count();
         let why = if usable == 0 {
             "no node takes these pods (selectors, taints or cordons)".into()
         } else {
@@ -71,8 +38,8 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Li
             format!("+{added} of {each}: {why}; {left} would stay Pending"),
         );
     }
-    if need == Request::default() {
-        let places: Vec<&str> = used.keys().map(String::as_str).take(3).collect();
+    if shape.size == Size::default() {
+        let places: Vec<&str> = used.keys().copied().take(3).collect();
         return Line::new(
             Level::Fact,
             "pods",
@@ -82,63 +49,37 @@ pub(super) fn fit(change: &Change, nodes: &[Value], pods: &mut Vec<Value>) -> Li
             ),
         );
     }
+    let cpu = |amount: Size| show_cpu(amount.cpu.0.into());
     let places: Vec<String> = used
-        .keys()
-        .filter_map(|name| rooms.iter().find(|r| r.name == *name))
+        .iter()
         .take(3)
-        .map(|r| {
-            format!(
-                "{} ({} of {} CPU requested after)",
-                r.name,
-                show_cpu(r.cpu_total - r.cpu),
-                show_cpu(r.cpu_total)
-            )
+        .map(|(name, at)| {
+            let (room, all) = (&rooms[*at], snapshot.nodes[rooms[*at].node].allocatable);
+            format!("{name} ({} of {} CPU requested after)", cpu(all - room.free), cpu(all))
         })
         .collect();
     let more = if used.len() > 3 { format!(" and {} more nodes", used.len() - 3) } else { String::new() };
     Line::new(Level::Fact, "pods", format!("+{added} of {each}: room on {}{more}", places.join(", ")))
 }
 
-/// The pods, by their place in the list, that no node has room for when each is put where there is the most.
+/// The pods, by their place in the list, that no node has room for when each in turn is put where there is the most.
 pub(crate) fn unplaced(specs: &[&Value], nodes: &[Value], running: &[Value]) -> Vec<usize> {
-    let mut taken = Taken::of(running);
-    let mut without = Vec::new();
-    for (at, spec) in specs.iter().enumerate() {
-        let need = requested(spec);
-        match roomiest(&mut free(nodes, &taken, spec), need) {
-            Some(room) => taken.add(&room.name, need),
-            None => without.push(at),
-        }
-    }
-    without
+    let snapshot = Snapshot {
+        nodes: nodes.iter().map(read::node).collect(),
+        pods: running.iter().filter_map(read::pod).collect(),
+        ..Snapshot::default()
+    };
+    let mut rooms = rooms(&snapshot, &|_| false);
+    let shapes = specs.iter().map(|spec| read::shape(spec)).enumerate();
+    let without = shapes.filter(|(_, shape)| put(&snapshot, &mut rooms, shape).is_none());
+    without.map(|(at, _)| at).collect()
 }
 
-/// The scheduler's default spreads: the node with the most room gets the next pod.
-fn roomiest(rooms: &mut [Room], need: Request) -> Option<&mut Room> {
-    rooms
-        .iter_mut()
-        .filter(|r| r.cpu >= need.cpu && r.memory >= need.memory && r.pods >= 1)
-        .max_by_key(|r| (r.cpu, r.memory))
-}
-
-/// What pods take of each node.
-#[derive(Default)]
-struct Taken(BTreeMap<String, (Request, i128)>);
-
-impl Taken {
-    fn of(pods: &[Value]) -> Self {
-        let mut taken = Self::default();
-        for pod in pods {
-            taken.add(text(pod, "/spec/nodeName"), requested(pod.get("spec").unwrap_or(&Value::Null)));
-        }
-        taken
-    }
-
-    fn add(&mut self, node: &str, request: Request) {
-        let (sum, count) = self.0.entry(node.to_string()).or_default();
-        sum.cpu += request.cpu;
-        sum.memory += request.memory;
-        *count += 1;
+/// Puts one pod where there is the most room; which room that is.
+fn put(snapshot: &Snapshot, rooms: &mut [Room], shape: &Shape) -> Option<usize> {
+    match place(snapshot, rooms, &[shape])[..] {
+        [Place::Room(at)] => Some(at),
+        _ => None,
     }
 }
 
@@ -148,79 +89,27 @@ fn pod_spec(change: &Change) -> &Value {
     change.after.pointer(path).unwrap_or(&Value::Null)
 }
 
-fn describe(need: Request) -> String {
-    match (need.cpu, need.memory) {
-        (0, 0) => "unknown size (no requests)".into(),
-        (cpu, 0) => format!("{} CPU", show_cpu(cpu)),
-        (0, memory) => show_bytes(memory),
-        (cpu, memory) => format!("{} CPU / {}", show_cpu(cpu), show_bytes(memory)),
+fn describe(need: Size) -> String {
+    let (cpu, memory) = (i128::from(need.cpu.0), i128::from(need.memory.0));
+    let parts = [
+        (cpu > 0).then(|| format!("{} CPU", show_cpu(cpu))),
+        (memory > 0).then(|| show_bytes(memory)),
+        (need.gpus > 0).then(|| format!("{} GPU", need.gpus)),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "unknown size (no requests)".into(),
+        false => parts.join(" / "),
     }
-}
-
-/// Room on each node that takes such pods.
-fn free(nodes: &[Value], taken: &Taken, spec: &Value) -> Vec<Room> {
-    let mut rooms: Vec<Room> = nodes
-        .iter()
-        .filter(|node| takes(node, spec))
-        .map(|node| {
-            let quantity = |name: &str| text(node, &format!("/status/allocatable/{name}")).to_string();
-            let cpu = milli(&quantity("cpu")).unwrap_or(0);
-            Room {
-                name: text(node, "/metadata/name").into(),
-                cpu,
-                cpu_total: cpu,
-                memory: whole(&quantity("memory")).unwrap_or(0),
-                pods: whole(&quantity("pods")).unwrap_or(110),
-            }
-        })
-        .collect();
-    for room in &mut rooms {
-        let (sum, count) = taken.0.get(&room.name).copied().unwrap_or_default();
-        room.cpu -= sum.cpu;
-        room.memory -= sum.memory;
-        room.pods -= count;
-    }
-    rooms
-}
-
-/// Whether a node takes a pod of this spec: ready, not cordoned, selected, its taints tolerated.
-fn takes(node: &Value, spec: &Value) -> bool {
-    let ready = items(node, "/status/conditions")
-        .iter()
-        .any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True");
-    let cordoned = node.pointer("/spec/unschedulable").and_then(Value::as_bool) == Some(true);
-    let labels = node.pointer("/metadata/labels");
-    let selected = spec
-        .get("nodeSelector")
-        .and_then(Value::as_object)
-        .is_none_or(|want| want.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v)));
-    let terms = items(
-        spec,
-        "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",
-    );
-    let affine = terms.is_empty() || terms.iter().any(|term| selects(Some(term), labels));
-    let tolerated = items(node, "/spec/taints")
-        .iter()
-        .filter(|t| text(t, "/effect") != "PreferNoSchedule")
-        .all(|taint| items(spec, "/tolerations").iter().any(|t| tolerates(t, taint)));
-    ready && !cordoned && selected && affine && tolerated
-}
-
-fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let effect = text(toleration, "/effect");
-    let key = text(toleration, "/key");
-    let exists = text(toleration, "/operator") == "Exists";
-    (effect.is_empty() || effect == text(taint, "/effect"))
-        && ((key.is_empty() && exists) || key == text(taint, "/key"))
-        && (exists || text(toleration, "/value") == text(taint, "/value"))
 }
 
 /// Quotas that the added pods do not fit into, or that get tight.
 pub(super) fn quota(change: &Change, quotas: &[Value]) -> Vec<Line> {
     let added = i128::from(change.added_pods());
     let spec = change.after.pointer("/spec/template/spec").unwrap_or(&Value::Null);
-    let need = requested(spec);
-    let limit = limited(spec);
+    let need = read::shape(spec).size;
+    let (need_cpu, need_memory) = (i128::from(need.cpu.0), i128::from(need.memory.0));
+    let (limit_cpu, limit_memory) = limited(spec);
     let mut lines = Vec::new();
     for quota in quotas
         .iter()
@@ -234,10 +123,10 @@ pub(super) fn quota(change: &Change, quotas: &[Value]) -> Vec<Line> {
         for (resource, most) in hard {
             let (each, in_milli) = match resource.as_str() {
                 "pods" | "count/pods" => (1, false),
-                "cpu" | "requests.cpu" => (need.cpu, true),
-                "limits.cpu" => (limit.cpu, true),
-                "memory" | "requests.memory" => (need.memory, false),
-                "limits.memory" => (limit.memory, false),
+                "cpu" | "requests.cpu" => (need_cpu, true),
+                "limits.cpu" => (limit_cpu, true),
+                "memory" | "requests.memory" => (need_memory, false),
+                "limits.memory" => (limit_memory, false),
                 _ => continue,
             };
             let read = |q: &str| if in_milli { milli(q) } else { whole(q) };
@@ -275,19 +164,23 @@ pub(super) fn quota(change: &Change, quotas: &[Value]) -> Vec<Line> {
     lines
 }
 
-fn limited(spec: &Value) -> Request {
+/// CPU in millicores and memory in bytes.
+fn limited(spec: &Value) -> (i128, i128) {
     let sum = |name: &str, f: fn(&str) -> Option<i128>| {
         items(spec, "/containers")
             .iter()
             .filter_map(|c| f(text(c, &format!("/resources/limits/{name}"))))
             .sum()
     };
-    Request { cpu: sum("cpu", milli), memory: sum("memory", whole) }
+    (sum("cpu", milli), sum("memory", whole))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::cost::collect::what_counts;
     use crate::object::builtin;
     use crate::plan::{Does, UndoBy};
 
@@ -311,14 +204,23 @@ mod tests {
         json!({"metadata": {"name": name, "labels": {"disk": name}}, "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}, "conditions": [{"type": "Ready", "status": "True"}]}})
     }
 
+    fn fits(change: &Change, nodes: &[Value], running: &[Value]) -> Line {
+        let snapshot = Snapshot {
+            nodes: nodes.iter().map(read::node).collect(),
+            pods: running.iter().filter_map(read::pod).collect(),
+            ..Snapshot::default()
+        };
+        fit(change, &snapshot, &mut rooms(&snapshot, &|_| false))
+    }
+
     #[test]
     fn room_is_what_is_allocatable_less_what_is_requested() {
         let spec = json!({"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "256Mi"}}}]});
         let running =
             json!({"spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "700m"}}}]}});
-        let line = fit(&scale(1, 3, spec.clone()), &[node("n1", "2")], &mut vec![what_counts(&running)]);
+        let line = fits(&scale(1, 3, spec.clone()), &[node("n1", "2")], &[what_counts(&running)]);
         assert_eq!(line.text, "+2 of 500m CPU / 256Mi: room on n1 (1.70 of 2 CPU requested after)");
-        let line = fit(&scale(1, 9, spec), &[node("n1", "2")], &mut Vec::new());
+        let line = fits(&scale(1, 9, spec), &[node("n1", "2")], &[]);
         assert!(
             line.level == Level::Problem && line.text.contains("room for 4 on 1 nodes; 4 would stay Pending"),
             "{}",
@@ -331,14 +233,57 @@ mod tests {
         let mut tainted = node("n1", "4");
         tainted["spec"] = json!({"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]});
         let spec = json!({"containers": [{}]});
-        assert_eq!(
-            fit(&scale(1, 2, spec), std::slice::from_ref(&tainted), &mut Vec::new()).level,
-            Level::Problem
-        );
+        assert_eq!(fits(&scale(1, 2, spec), std::slice::from_ref(&tainted), &[]).level, Level::Problem);
         let tolerant = json!({"containers": [{}], "tolerations": [{"key": "gpu", "operator": "Exists"}]});
-        assert_eq!(fit(&scale(1, 2, tolerant), &[tainted], &mut Vec::new()).level, Level::Fact);
+        assert_eq!(fits(&scale(1, 2, tolerant), &[tainted], &[]).level, Level::Fact);
         let picky = json!({"containers": [{}], "nodeSelector": {"disk": "ssd"}});
-        assert_eq!(fit(&scale(1, 2, picky), &[node("n1", "4")], &mut Vec::new()).level, Level::Problem);
+        assert_eq!(fits(&scale(1, 2, picky), &[node("n1", "4")], &[]).level, Level::Problem);
+    }
+
+    #[test]
+    fn required_affinity_is_about_labels_numbers_and_the_nodes_name() {
+        let mut large = node("n1", "4");
+        large["metadata"]["labels"]["cores"] = json!("16");
+        let nodes = [large, node("n2", "4")];
+        let wants = |term: Value| {
+            let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}});
+            let requests = json!({"requests": {"cpu": "100m"}});
+            let spec = json!({"containers": [{"resources": requests}], "affinity": affinity});
+            (unplaced(&[&spec], &nodes, &[]), fits(&scale(1, 2, spec), &nodes, &[]).text)
+        };
+        let cores = |operator: &str, value: &str| {
+            wants(json!({"matchExpressions": [{"key": "cores", "operator": operator, "values": [value]}]}))
+        };
+        let named = |operator: &str, name: &str| {
+            wants(json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": [name]}]}))
+        };
+        for ((without, said), node) in [
+            (cores("Gt", "8"), "n1"),
+            (cores("Lt", "32"), "n1"),
+            (named("In", "n2"), "n2"),
+            (named("NotIn", "n1"), "n2"),
+        ] {
+            assert!(without.is_empty());
+            assert_eq!(said, format!("+1 of 100m CPU: room on {node} (100m of 4 CPU requested after)"));
+        }
+        // A term without expressions selects no node.
+        for (without, said) in [cores("Gt", "16"), cores("Lt", "16"), named("In", "n3"), wants(json!({}))] {
+            assert_eq!(without, [0]);
+            assert!(said.contains("no node takes these pods"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_one_change_takes_the_next_finds_taken() {
+        let spec = json!({"containers": [{"resources": {"requests": {"cpu": "500m"}}}]});
+        let snapshot = Snapshot { nodes: vec![read::node(&node("n1", "2"))], ..Snapshot::default() };
+        let mut rooms = rooms(&snapshot, &|_| false);
+        let mut said = |to: i64| fit(&scale(1, to, spec.clone()), &snapshot, &mut rooms).text;
+        assert_eq!(said(4), "+3 of 500m CPU: room on n1 (1.50 of 2 CPU requested after)");
+        assert_eq!(said(3), "+2 of 500m CPU: room for 1 on 1 nodes; 1 would stay Pending");
+        // A limit alone is a request too.
+        let limited = json!({"containers": [{"resources": {"limits": {"cpu": "3"}}}]});
+        assert!(unplaced(&[&limited], &[node("n1", "2")], &[]) == [0]);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use kai_cost::cluster::Snapshot;
+use kai_cost::place::{Room, rooms};
 use serde_json::{Value, json};
 
 use super::needs;
 use crate::cluster::Cluster;
 use crate::cost::Pricing;
-use crate::cost::change::{Ground, ground, is_priced};
+use crate::cost::change::{Ground, ground, is_priced, snapshot};
 use crate::cost::collect;
 use crate::error::ToolError;
 use crate::object::{ObjectRef, builtin};
@@ -29,8 +31,11 @@ pub(super) struct Surroundings {
     pub namespaces: BTreeMap<String, Namespace>,
     /// Workloads that a change waits for, as they are now: `None` when there is none.
     pub needs: BTreeMap<ObjectRef, Result<Option<Value>, ToolError>>,
-    /// Nodes and running pods; only read when pods are added, or something else is changed that costs.
-    pub nodes: Option<(Seen, Seen)>,
+    /// Nodes, running pods and what else a price depends on; only read when pods are added, or something else is changed
+    /// that costs.
+    pub snapshot: Option<Snapshot>,
+    /// What is left on each node, less what the changes take that were looked at so far.
+    pub rooms: Vec<Room>,
     /// What else the price of the plan depends on.
     pub ground: Option<Ground>,
 }
@@ -64,7 +69,9 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan, pricing: &Pricing) -> S
     let ground = ground(cluster, pricing, &plan.changes);
     let needs = needs::look(cluster, &plan.changes);
     let (namespaces, nodes, ground, needs) = tokio::join!(namespaces, nodes, ground, needs);
-    Surroundings { namespaces: namespaces.into_iter().collect(), needs, nodes, ground }
+    let snapshot = nodes.map(|(nodes, pods)| snapshot(&nodes, &pods, ground.as_ref()));
+    let rooms = snapshot.as_ref().map(|s| rooms(s, &|_| false)).unwrap_or_default();
+    Surroundings { namespaces: namespaces.into_iter().collect(), needs, snapshot, rooms, ground }
 }
 
 /// Whether the user may make the change, as the API server says; `None` when it would not say.

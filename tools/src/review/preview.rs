@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
+use kai_cost::cluster::Snapshot;
 use serde_json::{Value, json};
 
 use super::foresee::{Foresight, Makes, foresee};
@@ -106,9 +107,9 @@ fn cost(answers: &[(Foresight, Option<bool>)], around: &Surroundings, context: &
     let changes: Vec<&Change> = kept.map(|f| &f.change).collect();
     let scalers: Vec<Value> =
         around.namespaces.values().filter_map(|n| n.autoscalers.as_ref().ok()).flatten().cloned().collect();
-    let none = (Ok(Vec::new()), Ok(Vec::new()));
-    let (nodes, pods) = around.nodes.as_ref().unwrap_or(&none);
-    change::of_plan(&changes, around.ground.as_ref(), nodes, pods, &scalers, today(context))
+    let (none, today) = (Snapshot::default(), today(context));
+    let snapshot = around.snapshot.as_ref().unwrap_or(&none);
+    change::of_plan(&changes, around.ground.as_ref(), snapshot, &scalers, today)
 }
 
 /// Drops what an apply would not change; how many there were.
@@ -146,15 +147,15 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
     if change.added_pods() > 0 {
         let quotas = seen(&near.quotas, "quota", "quotas", &mut lines);
         lines.extend(capacity::quota(&change, quotas));
-        if let Some((nodes, pods)) = &mut around.nodes {
-            match (nodes, pods) {
-                (Ok(nodes), Ok(pods)) => lines.push(capacity::fit(&change, nodes, pods)),
-                _ => lines.push(Line::new(
+        if let Some(snapshot) = &around.snapshot {
+            lines.push(match snapshot.shows_room() {
+                true => capacity::fit(&change, snapshot, &mut around.rooms),
+                false => Line::new(
                     Level::Unknown,
                     "pods",
                     "whether the nodes have room is not known: nodes or pods may not be listed",
-                )),
-            }
+                ),
+            });
         }
     }
     lines.extend(needs::lines(&change, &around.needs));

@@ -2,12 +2,11 @@
 
 use jiff::civil::Date;
 
-use crate::node::{Capacity, Machine, Provider};
+use crate::node::{Billing, Capacity, Machine, Provider};
 use crate::units::{Hourly, PerGpuHour};
 
 use super::error::shown;
 use super::matching::{NodeEntry, Quote, best};
-use super::others::billing;
 use super::split::Split;
 use super::table::{Quoted, TABLES, Table, table};
 use super::{NodePrice, Prices, Source, family, named};
@@ -42,7 +41,7 @@ impl Prices {
     /// What a node costs, or nothing where that is not known: a virtual node's pods have prices, the node has none.
     pub fn node(&self, machine: &Machine) -> Option<NodePrice> {
         // Only who names the very node can mean one that has no machine behind it.
-        let own_only = billing(machine).is_some();
+        let own_only = machine.billing() != Billing::Machine;
         let draft = self.said(machine, own_only).or_else(|| match own_only {
             true => None,
             false => self.listed(machine).or_else(|| self.generic(machine)),

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use crate::node::{Machine, Provider};
+use crate::node::{Billing, Provider};
 use crate::units::{Bytes, Hourly, Millicores, PerCoreHour, PerGibHour, PerGibMonth};
 
 use super::file::{ClassEntry, PROVIDERS, PodEntry, PriceFile};
@@ -11,24 +11,6 @@ use super::{Found, Prices, Source, named};
 
 /// Prices older than this are told.
 const STALE_DAYS: i64 = 180;
-
-/// Who is paid by the pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Platform {
-    /// EKS on Fargate: pods are rounded up, see [`fargate_size`].
-    Fargate,
-    /// GKE Autopilot: requests, as the pods have them.
-    Autopilot,
-}
-
-/// How a node without a machine's price is paid for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Billing {
-    /// By its pods, at rates that are known.
-    Pods(Platform),
-    /// By something that kai has no prices of: a virtual kubelet.
-    Unknown,
-}
 
 /// Rates for pods.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,21 +23,6 @@ pub struct PodRates {
     pub storage_gib_hour: f64,
     /// The share that a spot pod costs: lowest, usual, highest; nothing where there is no spot.
     pub spot: Option<[f64; 3]>,
-}
-
-/// How a node is paid for, if not as a machine.
-pub fn billing(machine: &Machine) -> Option<Billing> {
-    let is = |key: &str, value: &str| machine.labels.get(key).is_some_and(|at| at == value);
-    if is("eks.amazonaws.com/compute-type", "fargate") {
-        Some(Billing::Pods(Platform::Fargate))
-    } else if is("type", "virtual-kubelet") {
-        Some(Billing::Unknown)
-    } else if machine.provider == Provider::Gcp && machine.name.starts_with("gk3-") {
-        // GKE names the nodes of Autopilot clusters so.
-        Some(Billing::Pods(Platform::Autopilot))
-    } else {
-        None
-    }
 }
 
 /// The size that Fargate runs and bills for a pod that asks for so much (its own 256 MiB are added here); nothing where no
@@ -157,11 +124,12 @@ impl Prices {
         given.or_else(|| listed().filter(|_| managed))
     }
 
-    /// What pods cost where they are billed by the pod.
-    pub fn pods(&self, platform: Platform) -> Option<Found<PodRates>> {
-        let (of, name): (fn(&PriceFile) -> Option<PodEntry>, _) = match platform {
-            Platform::Fargate => (|file| file.fargate, "Fargate pods"),
-            Platform::Autopilot => (|file| file.autopilot, "GKE Autopilot pods"),
+    /// What pods cost where they are billed by the pod; nothing where they are not, or nobody knows the price.
+    pub fn pods(&self, billing: Billing) -> Option<Found<PodRates>> {
+        let (of, name): (fn(&PriceFile) -> Option<PodEntry>, _) = match billing {
+            Billing::Fargate => (|file| file.fargate, "Fargate pods"),
+            Billing::Autopilot => (|file| file.autopilot, "GKE Autopilot pods"),
+            Billing::Machine | Billing::Unknown => return None,
         };
         let (entry, source, file) = self.first(of)?;
         let value = PodRates {
@@ -171,7 +139,7 @@ impl Prices {
             spot: entry.spot,
         };
         // Nothing published stands behind the embedded rates of Autopilot.
-        let unverified = platform == Platform::Autopilot && source == Source::Generic;
+        let unverified = billing == Billing::Autopilot && source == Source::Generic;
         let note = if unverified { ", unverified" } else { "" };
         let matched = format!("{name}, {}{note}", named(source, file));
         let source = if unverified { source } else { exact(source) };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::date;
 
 use super::*;
-use crate::node::{Capacity, Machine, Provider};
+use crate::node::{Billing, Capacity, Machine, Provider};
 use crate::units::{Bytes, Millicores};
 
 /// Four cores and 8 GiB, on demand, of no cloud.
@@ -69,7 +69,7 @@ fn the_tables_of_the_design_come_out() {
     assert!((node.cpu.0 - 0.0335165600).abs() < 1e-9 && (node.memory.0 - 0.0044917200).abs() < 1e-9);
     near(node.cpu.0 * 4.0 + node.memory.0 * 8.0, 0.17);
     // F3: Fargate's smallest fit of a todo pod.
-    let rates = Prices::embedded().pods(Platform::Fargate).unwrap();
+    let rates = Prices::embedded().pods(Billing::Fargate).unwrap();
     let (cpu, memory) = fargate_size(Millicores(250), Bytes(256 << 20)).unwrap();
     near(cpu.at(rates.value.cpu).0 + memory.at(rates.value.memory).0, 0.0123425);
 }
@@ -241,7 +241,7 @@ fn what_is_not_known_is_nothing_and_not_free() {
     let mut node = machine("v", None, None);
     node.labels.insert("type".to_owned(), "virtual-kubelet".to_owned());
     assert!(prices.node(&node).is_none());
-    assert_eq!(billing(&node), Some(Billing::Unknown));
+    assert_eq!(node.billing(), Billing::Unknown);
     // Who names the very node knows what it is.
     let named = prices.clone().with_flag("v=0.2", false).unwrap();
     assert_eq!(named.node(&node).unwrap().hourly.0, 0.2);
@@ -250,7 +250,7 @@ fn what_is_not_known_is_nothing_and_not_free() {
     let mut node = aws("c6i.xlarge", "us-east-1");
     node.labels.insert("eks.amazonaws.com/compute-type".to_owned(), "fargate".to_owned());
     assert!(prices.node(&node).is_none());
-    assert_eq!(billing(&node), Some(Billing::Pods(Platform::Fargate)));
+    assert_eq!(node.billing(), Billing::Fargate);
 
     let mut node = machine("n", None, None);
     (node.cpu.0, node.memory.0) = (0, 0);
@@ -312,7 +312,7 @@ fn load_balancers_and_control_planes() {
     assert_eq!(prices.load_balancer(Provider::Aws).unwrap().source, Source::File);
     let prices = prices.with_flag("lb=0,control-plane=0", false).unwrap();
     assert_eq!(prices.load_balancer(Provider::Aws).unwrap().value.0, 0.0);
-    let autopilot = prices.pods(Platform::Autopilot).unwrap();
+    let autopilot = prices.pods(Billing::Autopilot).unwrap();
     assert_eq!((autopilot.source, autopilot.value.cpu.0), (Source::Generic, 0.0445));
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::facts::Pod;
-use super::metrics::Metrics;
 use super::{By, Sort};
+use crate::metrics::Metrics;
 use crate::object::{items, text};
 use crate::quantity::whole;
 use crate::resources::Amounts;

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::metrics::Metrics;
 use super::rows::{Row, near_limit, percent, pods_of_node, sum};
 use super::{By, Sort, Usage};
+use crate::metrics::Metrics;
 use crate::quantity::{show_bytes, show_cpu};
 use crate::report::{Block, Report, Table};
 use crate::resources::Amounts;

@@ -1,10 +1,10 @@
 //! What is told of rows, with figures and without.
 
+use super::super::facts;
 use super::super::facts::Facts;
-use super::super::metrics::Samples;
 use super::super::rows::{of_nodes, of_pods, sort};
-use super::super::{facts, metrics};
 use super::*;
+use crate::metrics::Samples;
 
 fn now() -> Timestamp {
     "2026-11-21T04:00:12Z".parse().unwrap()
@@ -113,7 +113,7 @@ fn nodes_say_where_there_is_room() {
         facts.pods[0].node = "n1".into();
         facts
     };
-    let used = metrics::Samples::of(&[
+    let used = Samples::of(&[
         json!({"name": "n1", "namespace": "", "timestamp": "2026-11-21T04:00:00Z", "window": "10s", "usage": {"cpu": "500m", "memory": "256Mi"}}),
     ]);
     let metrics = Metrics::There(used);

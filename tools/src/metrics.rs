@@ -18,7 +18,7 @@ const SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metri
 
 /// Samples, or why there are none.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Metrics {
+pub(crate) enum Metrics {
     There(Samples),
     /// There is no metrics API.
     Absent,
@@ -29,7 +29,7 @@ pub(super) enum Metrics {
 
 /// What was measured, by namespace and name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Samples {
+pub(crate) struct Samples {
     by_name: HashMap<(String, String), Sample>,
     /// When the newest sample ends.
     pub newest: Option<Timestamp>,
@@ -39,7 +39,7 @@ pub(super) struct Samples {
 
 /// A sample: of a pod by containers, of a node as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     pub whole: Amounts,
     pub containers: HashMap<String, Amounts>,
 }
@@ -49,7 +49,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the API server itself cannot be reached; that there are no metrics is an answer.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         cluster: &Cluster,
         what: &str,
         namespace: Option<&str>,
@@ -76,11 +76,11 @@ impl Metrics {
         })
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         matches!(self, Self::There(_))
     }
 
-    pub(super) fn of(&self, namespace: &str, name: &str) -> Option<&Sample> {
+    pub(crate) fn of(&self, namespace: &str, name: &str) -> Option<&Sample> {
         match self {
             Self::There(samples) => samples.by_name.get(&(namespace.to_string(), name.to_string())),
             _ => None,
@@ -88,7 +88,7 @@ impl Metrics {
     }
 
     /// Why there are no figures and what to do, or how far they reach.
-    pub(super) fn said(&self, now: Timestamp) -> String {
+    pub(crate) fn said(&self, now: Timestamp) -> String {
         let none = match self {
             Self::There(samples) => return samples.said(now),
             Self::Absent => {
@@ -130,7 +130,7 @@ fn what_it_takes(sample: &Value) -> Value {
 
 impl Samples {
     /// From what was kept of each.
-    pub(super) fn of(kept: &[Value]) -> Self {
+    pub(crate) fn of(kept: &[Value]) -> Self {
         let mut samples = Self::default();
         for one in kept {
             let mut sample = Sample { whole: Amounts::of(one.get("usage")), ..Sample::default() };
@@ -150,7 +150,7 @@ impl Samples {
         samples
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
