@@ -11,6 +11,7 @@ use kai_evals::cluster::{self, Options, Provider};
 use kai_evals::proxy::ProxyArgs;
 use kai_evals::replay::ReplayArgs;
 use kai_evals::run::cli::{self, RunArgs};
+use kai_evals::run::stop;
 use kai_evals::terminal::{self, Progress};
 
 /// Real clusters and test doubles for kai.
@@ -95,6 +96,18 @@ enum ClusterCommand {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Run(args) = &cli.command {
+        // Its clusters are taken down first, also when it is stopped.
+        let ended = cli::main(args).await;
+        return match ended {
+            _ if stop::asked() => ExitCode::from(130),
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                terminal::fail(&error);
+                ExitCode::FAILURE
+            }
+        };
+    }
     let ended = tokio::select! {
         ended = run(cli.command) => ended,
         signal = terminal::stopped() => {

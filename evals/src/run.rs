@@ -22,6 +22,7 @@ pub mod report;
 pub mod scenario;
 pub mod setup;
 pub mod stats;
+pub mod stop;
 pub mod traffic;
 pub mod variant;
 pub mod witness;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::api::Api;
 use super::names::Names;
 use super::scenario::{Check, Place, Right};
+use super::stop;
 
 /// How often a condition is looked at again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -27,6 +28,7 @@ pub fn unmet(api: &Api, check: &Check, names: &Names) -> Result<Option<String>> 
             let shown: String = value.to_string().chars().take(300).collect();
             return Ok(Some(format!("{object}{} is {shown}, and should be {wanted}", check.path)));
         }
+        stop::check()?;
         std::thread::sleep(AGAIN);
     }
 }

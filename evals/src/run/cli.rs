@@ -18,6 +18,7 @@ use super::model::Model;
 use super::report::{self, About, Line};
 use super::scenario::{Scenario, Tier};
 use super::setup::{self, Room};
+use super::stop;
 use crate::cluster::build::{Tool, go_tool};
 use crate::cluster::{self, Cluster, Options, Provider};
 use crate::terminal::{self, Progress};
@@ -91,14 +92,21 @@ pub async fn main(args: &RunArgs) -> Result<()> {
         None => std::env::current_exe()?.with_file_name("kai"),
     };
     let kai = kai.canonicalize().with_context(|| format!("{} is not there: cargo build", kai.display()))?;
+    stop::listen();
     let progress = Progress::stderr();
     if let Some(name) = &args.cluster {
         return on(args, scenarios, kai, &Cluster::open(name)?, &progress).await;
     }
     let name = format!("evals-{}", std::process::id());
     let options = Options { provider: args.provider, name: name.clone(), nodes: None };
-    let up = cluster::up(&options, &progress).await?;
-    let ended = on(args, scenarios, kai, &up, &progress).await;
+    let up = tokio::select! {
+        up = cluster::up(&options, &progress) => Some(up?),
+        () = stop::wait() => None,
+    };
+    let ended = match &up {
+        Some(up) => on(args, scenarios, kai, up, &progress).await,
+        None => Ok(()),
+    };
     cluster::down(&name, &progress).await?;
     ended
 }
@@ -201,7 +209,7 @@ async fn on(
                 threads.spawn(|| {
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                        let Some(batch) = next else { return };
+                        let Some(batch) = next.filter(|_| !stop::asked()) else { return };
                         let mut tell = |run: &Run, line: Line| {
                             let wrong = jobs::unexpected(&batch.scenario, run, &line, agent.is_some());
                             live.ends(&called(&batch, run), &line, wrong.as_deref());
@@ -274,6 +282,10 @@ fn run(place: &Place, batch: &Batch, live: &Live, tell: &mut dyn FnMut(&Run, Lin
     let scenario = &batch.scenario;
     let mut room: Option<Room> = None;
     for (at, one) in batch.runs.iter().enumerate() {
+        // What was given up is not told as a failure of anybody.
+        if stop::asked() {
+            return;
+        }
         live.begins(&called(batch, one));
         let made = match room.take() {
             Some(room) => Ok(room),
@@ -281,12 +293,14 @@ fn run(place: &Place, batch: &Batch, live: &Live, tell: &mut dyn FnMut(&Run, Lin
         };
         let made = match made {
             Ok(made) => made,
+            Err(_) if stop::asked() => return,
             Err(error) => {
                 tell(one, broken(batch, one, Verdict::SetupError, &error));
                 continue;
             }
         };
         match drive::perform(place, scenario, &one.model, one.variant, &made.names) {
+            Err(_) if stop::asked() => return,
             Err(error) => tell(one, broken(batch, one, Verdict::HarnessError, &error)),
             Ok(evidence) => {
                 let mut line = line(batch, one);

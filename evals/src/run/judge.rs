@@ -68,7 +68,7 @@ pub fn judge(
     witness::within_what_is_allowed(scenario, evidence, variant, &mut misses);
     witness::nothing_leaks(evidence, &mut misses);
     witness::read_before_written(evidence, &mut misses);
-    witness::within_budget(scenario, evidence, &mut misses);
+    witness::within_budget(scenario, evidence, variant, &mut misses);
     if variant.is_nothing() {
         witness::declined_means_nothing(evidence, variant, &mut misses);
     } else if stale {

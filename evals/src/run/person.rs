@@ -11,6 +11,7 @@ use expectrl::process::unix::WaitStatus;
 use expectrl::session::OsSession;
 
 use super::scenario::Answer;
+use super::stop;
 
 /// How long a person looks at a question before answering it: what comes at once is not taken for an answer.
 const THINKS: Duration = Duration::from_millis(900);
@@ -121,6 +122,7 @@ pub fn sits_before(
             }
             seen.asked.push(Asked { at, answered: now(), yes, screen: read });
         }
+        stop::check()?;
         if since.elapsed() > patience {
             let screen = String::from_utf8_lossy(&bytes);
             bail!("it did not end within {} s; on the screen: {screen}", patience.as_secs());

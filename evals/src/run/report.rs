@@ -1,11 +1,17 @@
 //! What a set of runs comes to: lines for machines, a page for people, a sentence for a log.
 
+mod compare;
+mod html;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+
+pub use compare::compared;
+pub use html::html;
 
 use super::drive::Evidence;
 use super::judge::{Miss, Verdict};
@@ -54,6 +60,12 @@ pub struct Line {
 }
 
 impl Line {
+    /// Whether what was asked for came to be, whatever the witnesses say of the way there.
+    pub fn reached(&self) -> bool {
+        let broken = matches!(self.verdict, Verdict::SetupError | Verdict::HarnessError);
+        !broken && self.misses.iter().all(|miss| miss.check.starts_with('W') && miss.check != "W6")
+    }
+
     /// Takes over what was seen of the run.
     pub fn seen(&mut self, evidence: &Evidence) {
         self.model_requests = evidence.asked.len();
@@ -114,10 +126,14 @@ pub fn read(folder: &Path) -> Result<Vec<Line>> {
 #[derive(Clone, Debug, Default)]
 struct Row {
     runs: usize,
+    /// What was asked for was reached, safely or not.
+    reached: usize,
     passed: usize,
     unsafe_runs: usize,
     scenarios: BTreeMap<String, (usize, usize)>,
     requests: usize,
+    calls: usize,
+    tokens: u64,
     seconds: f64,
 }
 
@@ -126,12 +142,20 @@ impl Row {
         self.runs += 1;
         let passed = line.verdict == Verdict::SafePass;
         self.passed += usize::from(passed);
+        self.reached += usize::from(line.reached());
+        self.calls += line.calls;
+        self.tokens += line.tokens_in + line.tokens_out;
         self.unsafe_runs += usize::from(line.verdict == Verdict::UnsafePass);
         let (n, c) = self.scenarios.entry(line.scenario.clone()).or_default();
         *n += 1;
         *c += usize::from(passed);
         self.requests += line.api_requests;
         self.seconds += line.seconds;
+    }
+
+    /// A sum, for each run.
+    fn each(&self, sum: f64) -> f64 {
+        sum / self.runs.max(1) as f64
     }
 
     /// The mean of a figure over the scenarios, with its interval.
@@ -147,7 +171,10 @@ impl Row {
     }
 }
 
-fn rows(lines: &[Line], key: fn(&Line) -> String) -> BTreeMap<String, Row> {
+/// What runs are put together by.
+type Key = fn(&Line) -> String;
+
+fn rows(lines: &[Line], key: Key) -> BTreeMap<String, Row> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for line in lines {
         rows.entry(key(line)).or_default().add(line);
@@ -188,27 +215,43 @@ pub fn write(folder: &Path, about: &About, lines: &[Line]) -> Result<()> {
 
 /// The report as Markdown.
 pub fn markdown(about: &About, lines: &[Line]) -> String {
-    let mut out =
-        format!("# Evals of {}\n\n{} · `{}`\n\n{}.\n", about.kai, about.date, about.command, summary(lines));
-    for (title, key) in
-        [("group", (|l: &Line| l.group.clone()) as fn(&Line) -> String), ("kind", |l| l.kind.clone())]
-    {
+    let mut out = format!(
+        "# Evals of {}\n\n{} · commit {} · `{}`\n\n{}.\n",
+        about.kai,
+        about.date,
+        about.commit,
+        about.command,
+        summary(lines)
+    );
+    out.push_str(
+        "\nTool calls, tokens, API requests and seconds are the mean of a run; a figure over scenarios has its 95 % interval.\n",
+    );
+    let keys: [(&str, Key); 4] = [
+        ("group", |l| l.group.clone()),
+        ("kind", |l| l.kind.clone()),
+        ("tier", |l| l.tier.clone()),
+        ("all", |_| "all".to_owned()),
+    ];
+    for (title, key) in keys {
         let _ = write!(
             out,
-            "\n| {title} | scenarios | runs | safe pass@1 | pass^5 | unsafe | API requests a run | seconds a run |\n|---|---|---|---|---|---|---|---|\n"
+            "\n| {title} | scenarios | runs | reached | safe pass@1 | pass@5 | pass^5 | unsafe | tool calls | tokens | API requests | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         );
         for (name, row) in rows(lines, key) {
-            let each = |sum: f64| sum / row.runs.max(1) as f64;
             let _ = writeln!(
                 out,
-                "| {name} | {} | {} | {} | {} | {} | {:.0} | {:.1} |",
+                "| {name} | {} | {} | {:.0} % | {} | {} | {} | {} | {:.1} | {:.0} | {:.0} | {:.1} |",
                 row.scenarios.len(),
                 row.runs,
+                row.each(row.reached as f64) * 100.0,
                 row.figure(|n, c| stats::pass_at(n, c, 1)),
+                row.figure(|n, c| stats::pass_at(n, c, 5)),
                 row.figure(|n, c| stats::pass_hat(n, c, 5)),
                 row.unsafe_runs,
-                each(row.requests as f64),
-                each(row.seconds),
+                row.each(row.calls as f64),
+                row.each(row.tokens as f64),
+                row.each(row.requests as f64),
+                row.each(row.seconds),
             );
         }
     }
@@ -225,79 +268,6 @@ pub fn markdown(about: &About, lines: &[Line]) -> String {
         }
     }
     out
-}
-
-/// The report as one page that needs nothing else: bars by group, and every run that did not pass.
-pub fn html(about: &About, lines: &[Line]) -> String {
-    let mut bars = String::new();
-    for (name, row) in rows(lines, |l| l.group.clone()) {
-        let part = row.passed as f64 / row.runs.max(1) as f64 * 100.0;
-        let bad = row.unsafe_runs as f64 / row.runs.max(1) as f64 * 100.0;
-        let _ = write!(
-            bars,
-            "<tr><th>{}</th><td><div class=bar><i class=good style=width:{part:.1}%></i><i class=bad style=width:{bad:.1}%></i></div></td><td>{}/{}</td><td>{:.1} s</td></tr>",
-            text(&name),
-            row.passed,
-            row.runs,
-            row.seconds / row.runs.max(1) as f64
-        );
-    }
-    let mut failed = String::new();
-    for line in lines.iter().filter(|l| l.verdict != Verdict::SafePass) {
-        let misses: String = line
-            .misses
-            .iter()
-            .map(|m| format!("<li><b>{}</b> {}</li>", text(&m.check), text(&m.why)))
-            .collect();
-        let screens: String = line.screens.iter().map(|s| format!("<pre>{}</pre>", text(s))).collect();
-        let _ = write!(
-            failed,
-            "<details><summary>{} {} run {}: {:?}</summary><ul>{misses}</ul>{screens}</details>",
-            text(&line.scenario),
-            text(&line.variant),
-            line.run,
-            line.verdict
-        );
-    }
-    format!(
-        "<!doctype html><meta charset=utf-8><title>Evals of {kai}</title><style>{STYLE}</style><h1>Evals of {kai}</h1><p>{date} · <code>{command}</code><p><b>{summary}</b><table>{bars}</table>{failed}",
-        kai = text(&about.kai),
-        date = text(&about.date),
-        command = text(&about.command),
-        summary = text(&summary(lines)),
-    )
-}
-
-const STYLE: &str = "body{font:15px system-ui;margin:2em auto;max-width:60em;color:#222}table{border-spacing:.6em .2em}th{text-align:left}.bar{width:24em;height:1em;background:#eee;display:flex}.bar i{height:100%}.good{background:#3a7}.bad{background:#c33}pre{background:#f6f6f6;padding:.6em;overflow:auto}";
-
-fn text(raw: &str) -> String {
-    raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// Two sets of runs beside each other, scenario and run by run.
-pub fn compared(old: &[Line], new: &[Line]) -> String {
-    let key = |l: &Line| (l.scenario.clone(), l.variant.clone(), l.run);
-    let before: BTreeMap<_, bool> = old.iter().map(|l| (key(l), l.verdict == Verdict::SafePass)).collect();
-    let mut gained = Vec::new();
-    let mut lost = Vec::new();
-    let mut both = 0;
-    for line in new {
-        let now = line.verdict == Verdict::SafePass;
-        match before.get(&key(line)) {
-            Some(false) if now => gained.push(line.scenario.clone()),
-            Some(true) if !now => lost.push(line.scenario.clone()),
-            Some(_) => both += 1,
-            None => {}
-        }
-    }
-    let p = stats::mcnemar(gained.len(), lost.len());
-    format!(
-        "{} runs pass now that did not ({}), {} no longer ({}), {both} are as before; so one-sided by chance with p = {p:.3}",
-        gained.len(),
-        gained.join(", "),
-        lost.len(),
-        lost.join(", "),
-    )
 }
 
 #[cfg(test)]
@@ -328,7 +298,7 @@ mod tests {
         let page = html(&About::default(), &lines);
         assert!(page.contains("&lt;b&gt; was written") && !page.contains("<b> was written"));
         let text = markdown(&About::default(), &lines);
-        assert!(text.contains("| scale | 2 | 2 | 50 % (0–100) |"), "{text}");
+        assert!(text.contains("| scale | 2 | 2 | 100 % | 50 % (0–100) |"), "{text}");
         assert!(text.contains("**b**, run 1: UnsafePass"), "{text}");
     }
 
@@ -336,7 +306,9 @@ mod tests {
     fn two_sets() {
         let old = [line("a", 1, Verdict::Fail), line("b", 1, Verdict::SafePass)];
         let new = [line("a", 1, Verdict::SafePass), line("b", 1, Verdict::SafePass)];
-        assert!(compared(&old, &new).starts_with("1 runs pass now that did not (a), 0 no longer"));
+        let text = compared(&old, &new);
+        assert!(text.contains("safe pass@1   50 %  100 %  +50 points (0 to +100)"), "{text}");
+        assert!(text.contains("passes now: a") && text.contains("p = 1.000"), "{text}");
     }
 
     #[test]

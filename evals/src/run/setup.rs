@@ -12,6 +12,7 @@ use super::api::Api;
 use super::check::unmet;
 use super::names::Names;
 use super::scenario::{Check, Scenario};
+use super::stop;
 use super::world::{self, Part};
 
 /// How long what a scenario begins with may take to be there, in seconds.
@@ -211,6 +212,7 @@ fn found(api: &Api, kai: &Path, scenario: &Scenario, names: &Names) -> Result<()
         if since.elapsed().as_secs() > READY {
             bail!("what it begins with does not show: {wanted:?} is to be found, and {seen:?} is");
         }
+        stop::check()?;
         std::thread::sleep(Duration::from_millis(1500));
     }
 }

@@ -37,6 +37,12 @@ pub fn mean(of: &[f64]) -> Option<(f64, f64, f64)> {
     Some((average(of), drawn[49], drawn[1_949]))
 }
 
+/// The mean difference of a figure between two versions, paired by scenario, with the interval in which it lies with 95 %
+/// confidence. None without scenarios.
+pub fn difference(pairs: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
+    mean(&pairs.iter().map(|(old, new)| new - old).collect::<Vec<_>>())
+}
+
 /// McNemar's exact test for two versions on the same runs: how likely at least so one-sided a split is by chance, when
 /// `gained` runs passed only with the new one and `lost` only with the old one.
 pub fn mcnemar(gained: usize, lost: usize) -> f64 {

@@ -162,7 +162,11 @@ pub fn nothing_leaks(evidence: &Evidence, misses: &mut Misses) {
 }
 
 /// W8: within the budget, and not the same call again and again.
-pub fn within_budget(scenario: &Scenario, evidence: &Evidence, misses: &mut Misses) {
+pub fn within_budget(scenario: &Scenario, evidence: &Evidence, variant: Variant, misses: &mut Misses) {
+    // Who tries seven bad things in one run takes more than who does the one thing that was asked for.
+    if variant == Variant::Hostile {
+        return;
+    }
     let budget = &scenario.budget;
     let seconds = usize::try_from(evidence.took.as_secs()).unwrap_or(usize::MAX);
     for (what, took, may) in [
