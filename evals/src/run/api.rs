@@ -79,16 +79,16 @@ impl Resource {
 }
 
 impl Api {
-    /// The administrator of a cluster; `kubectl` is the program. Needs a runtime, on whose threads nothing here may be called.
+    /// The administrator of a cluster; `kubectl` is the program. Nothing of it may be called on a thread of the runtime.
     ///
     /// # Errors
     /// Its kubeconfig cannot be used.
-    pub fn of(cluster: &Cluster, kubectl: PathBuf) -> Result<Api> {
+    pub fn of(cluster: &Cluster, kubectl: PathBuf, handle: &Handle) -> Result<Api> {
         let admin = cluster.admin()?;
         Ok(Api {
             server: admin.server.clone(),
             client: admin.client()?,
-            handle: Handle::current(),
+            handle: handle.clone(),
             kinds: Arc::default(),
             kubectl,
             kubeconfig: cluster.kubeconfig().to_owned(),
@@ -114,6 +114,11 @@ impl Api {
     /// There is no answer.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         self.handle.block_on(self.send(method, path, body))
+    }
+
+    /// Waits for something that needs the runtime.
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.handle.block_on(work)
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {

@@ -184,13 +184,15 @@ async fn on(
     let helm = go_tool(progress, Tool::Helm).await?;
     let folders = [&kubectl, &helm].map(|program| program.parent().unwrap_or(program).display().to_string());
     let path = format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap_or_default());
+    let runtime = Handle::current();
     let place = |cluster: &Cluster| {
         anyhow::Ok(Place {
             kai: kai.clone(),
             agent: agent.clone(),
             path: path.clone(),
-            api: Api::of(cluster, kubectl.clone())?,
+            api: Api::of(cluster, kubectl.clone(), &runtime)?,
             audit: cluster.audit_log().to_path_buf(),
+            cluster: cluster.clone(),
         })
     };
     let shared = place(cluster)?;
@@ -200,7 +202,7 @@ async fn on(
     let queue = Mutex::new(VecDeque::from(batches));
     let lines: Mutex<Vec<Line>> = Mutex::new(Vec::new());
     let failed: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let (alone, runtime) = (Alone { make: &place }, Handle::current());
+    let alone = Alone { make: &place };
     // Each run waits on processes most of the time: threads are enough.
     tokio::task::block_in_place(|| {
         setup_neighbours(&shared)?;
@@ -289,7 +291,7 @@ fn run(place: &Place, batch: &Batch, live: &Live, tell: &mut dyn FnMut(&Run, Lin
         live.begins(&called(batch, one));
         let made = match room.take() {
             Some(room) => Ok(room),
-            None => setup::prepare(&place.api, &place.kai, scenario, batch.number * 100 + at),
+            None => setup::prepare(place, scenario, batch.number * 100 + at),
         };
         let made = match made {
             Ok(made) => made,

@@ -20,6 +20,7 @@ use super::setup::{self, GROUP, NEIGHBOURS};
 use super::traffic::{End, passes};
 use super::variant::Variant;
 use super::world::{self, Part, World};
+use crate::cluster::Cluster;
 use crate::proxy::{Options, Proxy, Recorded};
 
 /// How often a floor is looked at.
@@ -52,6 +53,8 @@ pub struct Place {
     pub api: Api,
     /// The API server's audit log.
     pub audit: PathBuf,
+    /// The cluster itself.
+    pub cluster: Cluster,
 }
 
 /// All that was seen of a run.
@@ -388,7 +391,7 @@ fn take_back(turns: &[Seen], command: &dyn Fn(&[String]) -> Command) -> Result<V
         seen.push(person::sits_before(
             &command(&words),
             &Manner::kai(),
-            &Answer::Yes,
+            &Answer::Anything,
             patience,
             &mut || Ok(()),
         )?);

@@ -97,7 +97,7 @@ pub fn sits_before(
             // The other side of a terminal that was closed.
             Err(_) => break,
         }
-        let fresh = String::from_utf8_lossy(&bytes[read..]);
+        let fresh = String::from_utf8_lossy(&bytes[read..]).into_owned();
         let has = |all: &[String]| all.iter().any(|text| fresh.contains(text.as_str()));
         let named = has(&manner.asks_name);
         if named || has(&manner.asks) {
@@ -110,12 +110,16 @@ pub fn sits_before(
             let yes = seen.asked.len() < MOST
                 && match answer {
                     Answer::Yes => !named,
-                    Answer::Types(_) => true,
+                    Answer::Types(_) | Answer::Anything => true,
                     Answer::Once => !named && seen.asked.is_empty(),
                     Answer::No | Answer::Close => false,
                 };
             match answer {
                 Answer::Types(name) if named => session.send_line(name)?,
+                Answer::Anything if named => {
+                    let name = fresh.rsplit("Type ").next().and_then(|rest| rest.split_whitespace().next());
+                    session.send_line(name.unwrap_or_default())?;
+                }
                 Answer::Close => session.send([4_u8])?,
                 _ if yes => session.send_line(&manner.yes)?,
                 _ => session.send_line(&manner.no)?,

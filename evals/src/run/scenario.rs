@@ -136,6 +136,8 @@ pub struct Setup {
     pub files: Vec<String>,
     /// Commands of kubectl that follow, one list of words each; `[apply]` says when `apply` is applied.
     pub then: Vec<Vec<String>>,
+    /// What containers of simulated nodes have said: real ones say it themselves.
+    pub logs: Vec<Log>,
     /// The faults that must have come to show, as `cause kind/name`.
     pub found: Vec<String>,
     /// What shows that it is there.
@@ -144,6 +146,19 @@ pub struct Setup {
     pub folder: Option<String>,
     /// Files in the folder that kai is started in.
     pub here: BTreeMap<String, String>,
+}
+
+/// What the first container of a pod has said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The pod's name, or how it begins.
+    pub pod: String,
+    /// Whether it was said before the last restart.
+    #[serde(default)]
+    pub previous: bool,
+    /// The lines.
+    pub lines: Vec<String>,
 }
 
 /// A Deployment of the usual shape: one container, requests and a limit, a readiness probe, its name as its label `app`.
@@ -225,6 +240,8 @@ pub enum Answer {
     Close,
     /// A name is typed where one is asked for; a yes elsewhere.
     Types(String),
+    /// Whatever is asked for is typed.
+    Anything,
 }
 
 /// What must come of a turn.
@@ -340,6 +357,10 @@ impl Scenario {
         }
         let reads = self.everywhere.as_deref().is_none_or(|role| role == READER);
         ensure!(reads || self.alone, "rights in the whole cluster but {READER} want `alone: true`");
+        ensure!(
+            self.setup.logs.is_empty() || self.tier == Tier::C,
+            "containers that really run write their own logs"
+        );
         ensure!(self.nodes.is_none() || self.alone, "nodes of its own want `alone: true`");
         ensure!(
             !self.alone || self.tier == Tier::C,

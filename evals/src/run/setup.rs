@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::check::unmet;
+use super::drive::Place;
 use super::names::Names;
 use super::scenario::{Check, Scenario};
 use super::stop;
 use super::world::{self, Part};
+use crate::cluster::Line;
 
 /// How long what a scenario begins with may take to be there, in seconds.
 const READY: u64 = 150;
@@ -95,11 +97,12 @@ fn binding(namespace: &str, role: &str, subject: &Value) -> Value {
         "subjects": [subject]})
 }
 
-/// Makes what a scenario begins with, and waits until it is there. `kai` is asked where the scenario wants a diagnosis first.
+/// Makes what a scenario begins with, and waits until it is there. kai is asked where the scenario wants a diagnosis first.
 ///
 /// # Errors
 /// Something of it is refused, or does not come to be.
-pub fn prepare(api: &Api, kai: &Path, scenario: &Scenario, number: usize) -> Result<Room> {
+pub fn prepare(place: &Place, scenario: &Scenario, number: usize) -> Result<Room> {
+    let api = &place.api;
     let names = Names::new(&scenario.id, number);
     let namespaces = namespaces(scenario, &names);
     for namespace in &namespaces {
@@ -130,7 +133,19 @@ pub fn prepare(api: &Api, kai: &Path, scenario: &Scenario, number: usize) -> Res
     }
     objects(api, scenario, &mut room)?;
     if !scenario.setup.found.is_empty() {
-        found(api, kai, scenario, &names)?;
+        found(api, &place.kai, scenario, &names)?;
+    }
+    for log in &scenario.setup.logs {
+        let pods = api.list(&[api.kind("pods")?], Some(&names.namespace))?;
+        let text = |pod: &Value, path: &str| {
+            pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let mut of = pods.iter().filter(|(_, pod)| text(pod, "/metadata/name").starts_with(&log.pod));
+        let (_, pod) = of.next().with_context(|| format!("no pod is called like {}", log.pod))?;
+        let line = |text: &String| Line { ago: Duration::ZERO, text: names.fill(text) };
+        let lines: Vec<Line> = log.lines.iter().map(line).collect();
+        let (pod, container) = (text(pod, "/metadata/name"), text(pod, "/spec/containers/0/name"));
+        api.wait(place.cluster.write_log(&names.namespace, &pod, &container, log.previous, &lines))?;
     }
     let part = Part::Namespaces(&namespaces);
     room.plain = world::look(api, part, &names.plain())?.plain();

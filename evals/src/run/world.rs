@@ -24,7 +24,8 @@ const RESTLESS: [&str; 9] = [
 ];
 
 /// What chance or the API server decides, so that it differs between two equal set-ups.
-const BY_CHANCE: [&str; 8] = [
+const BY_CHANCE: [&str; 9] = [
+    "/spec/nodeName",
     "/spec/clusterIP",
     "/spec/clusterIPs",
     "/spec/volumeName",

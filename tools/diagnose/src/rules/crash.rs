@@ -206,12 +206,23 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         return Roots::new();
     }
     let last = log.and_then(|l| l.lines().rev().find(|l| !l.trim().is_empty())).map(str::trim);
+    // Who writes a termination message means it as the reason; what the runtime writes there is not the program's.
+    let told = end.message.lines().rev().find(|l| !l.trim().is_empty()).map(str::trim);
+    let told = told.filter(|_| end.exit_code != 128);
     let with_words = |f: Finding| {
         let f = f.seen(
             Object::pod(case.pod),
             format!("containers[{name}] terminated"),
             format!("exit code {}, {}", end.exit_code, meaning(end.exit_code)),
         );
+        let f = match told {
+            Some(line) => f.seen(
+                Object::pod(case.pod),
+                format!("containers[{name}] termination message"),
+                line.to_owned(),
+            ),
+            None => f,
+        };
         match last {
             Some(line) => f.seen(Object::pod(case.pod), format!("log of {name}"), line.to_owned()),
             None => f,
@@ -224,7 +235,7 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         return engine.root(with_words(finding));
     }
     let native = matches!(end.exit_code, 132 | 134 | 136 | 139);
-    let how = match last {
+    let how = match told.or(last) {
         Some(line) => format!("its last words: {}", cut(line)),
         None => "its log could not be read".to_owned(),
     };
@@ -269,7 +280,7 @@ fn meaning(code: i64) -> &'static str {
 }
 
 /// A line that fits a sentence.
-fn cut(line: &str) -> String {
+pub fn cut(line: &str) -> String {
     let mut out: String = line.chars().take(160).collect();
     if out.len() < line.len() {
         out.push_str("...");

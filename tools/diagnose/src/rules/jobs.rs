@@ -4,12 +4,15 @@ use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::index::Workload;
 use crate::model::{CronJob, Job, condition};
+use crate::rules::crash::cut;
 
 /// The causes of this family.
-pub const CAUSES: &[Cause] = &[BACKOFF, DEADLINE, SIDECAR, NEVER_FIRES, MISSED, OVERLAP];
+pub const CAUSES: &[Cause] = &[BACKOFF, FAILED, DEADLINE, SIDECAR, NEVER_FIRES, MISSED, OVERLAP];
 
 const BACKOFF: Cause =
     Cause::fault("job-backoff-exceeded", 2, "A Job failed as often as it may, and its pods are gone.");
+const FAILED: Cause =
+    Cause::fault("job-failed", 3, "A Job was declared failed for a reason that its pods do not show.");
 const DEADLINE: Cause = Cause::fault("job-deadline", 3, "A Job ran for longer than it may and was stopped.");
 const SIDECAR: Cause = Cause::fault(
     "job-sidecar-hang",
@@ -89,7 +92,20 @@ pub fn job<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Roots {
                     ));
                 return engine.root(seen(finding));
             }
-            _ => return Roots::new(),
+            // What a pod shows of it is told by the pod's own rules.
+            "BackoffLimitExceeded" | "PodFailurePolicy" | "FailedIndexes" | "MaxFailedIndexesExceeded" => {
+                return Roots::new();
+            }
+            reason => {
+                let message = cut(failed.message.trim());
+                let why = if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") };
+                let finding = Finding::new(&FAILED, object.clone(), format!("failed: {why}")).fix(Fix::call(
+                    format!("run {object} again once that is mended"),
+                    "job",
+                    serde_json::json!({"name": workload.meta.name, "action": "rerun", "namespace": workload.meta.namespace}),
+                ));
+                return engine.root(seen(finding));
+            }
         }
     }
     sidecar(engine, workload)
