@@ -189,7 +189,10 @@ fn explain(words: &[String], understood: Option<&str>, nearest: &[String], reaso
         let quoted: Vec<String> = words.iter().map(|w| format!("“{}”", visible(w))).collect();
         text.push_str(&format!("I can't place {}.", quoted.join(", ")));
         match understood {
-            Some(rest) => text.push_str(&format!(" I understood: {}. Nothing was done.", visible(rest))),
+            Some(rest) => {
+                let rest = visible(rest.trim_end_matches(['?', '!', '.']));
+                text.push_str(&format!(" I understood: {rest}. Nothing was done."));
+            }
             None => text.push_str(" Nothing was done."),
         }
         if !nearest.is_empty() {
