@@ -1,5 +1,5 @@
 # kai: two commands do everything. `make demo` runs the main job on a real cluster; `make test` passes all tests.
-.PHONY: demo test check bench clean-clusters
+.PHONY: demo test check bench evals clean-clusters
 
 CARGO_BUILD_JOBS ?= $(shell nproc)
 export CARGO_BUILD_JOBS
@@ -18,6 +18,9 @@ check:
 
 bench:
 	@bash evals/bench.sh
+
+evals:
+	@bash evals/evals.sh
 
 clean-clusters:
 	cargo run -q -p kai-evals -- cluster down --all

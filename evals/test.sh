@@ -30,4 +30,7 @@ if [ "${KAI_TEST_KIND:-}" != 0 ] && { docker info >/dev/null 2>&1 || { [ "$(unam
 else
   say "kind: left out, because there is no Docker daemon and this is not root on Linux"
 fi
+# Which slice of the scenarios with real kubelets this is comes from the commit: all of them in turn, the same one each time.
+commit=$(git rev-parse --short=6 HEAD 2>/dev/null || echo 0)
+bash evals/evals.sh "$(( 16#$commit % 4 ))/4"
 say "all tests passed in $(( $(date +%s) - started )) s"

@@ -176,6 +176,11 @@ async fn answer(
         .map(|call| {
             if !names.contains(&call.name.as_str()) {
                 let shown = kai_tools::sanitize::line(&call.name);
+                if kai_tools::catalog::find(&call.name).is_some_and(|tool| tool.needs.is_some()) {
+                    return Some(format!(
+                        "`{shown}` is off: kai does not go into containers. Tell the person that `kai --allow exec` allows it, each time with the name typed."
+                    ));
+                }
                 return Some(format!("there is no tool `{shown}`; there are {}", names.join(", ")));
             }
             match serde_json::from_str::<Value>(if call.arguments.trim().is_empty() {

@@ -26,6 +26,8 @@ pub trait Front: Send {
     fn ask(&mut self, view: &View) -> impl Future<Output = Said> + Send;
     /// Shows what happens while a plan is applied.
     fn event(&mut self, event: Event);
+    /// Says in kai's own words what a change came to that a model proposed: the model's words come after it.
+    fn came_to(&mut self, _said: &[String], _good: bool) {}
     /// Through which channel a yes of this front comes.
     fn channel(&self) -> Channel;
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use kai_tools::ToolError;
 use kai_tools::catalog;
 use kai_tools::cluster::wait::Stop;
 use kai_tools::policy::Policy;
@@ -15,7 +16,7 @@ use crate::call;
 use crate::connect;
 use crate::conversation::{About, Conversation, Message, ToolCall, ToolResult};
 use crate::error::{ExitStatus, Failure};
-use crate::execute::{Call, Done, Request, Workbench, status_of};
+use crate::execute::{Call, Done, Request, Workbench, status_of, status_of_talk};
 use crate::model::providers::choose;
 use crate::model::{Model, ToolSpec, Usage};
 use crate::prompt;
@@ -68,6 +69,13 @@ impl<F: Front> Execute for Hands<'_, F> {
         });
         // Who stopped a wait wants no further model call either.
         let fatal = fatal.or_else(|| self.bench.stop.is_set().then(|| "interrupted".into()));
+        if self.bench.chosen_by_model {
+            for one in crate::call::distinct(&done) {
+                if matches!(one, Done::Applied(_) | Done::Failed(ToolError::Stale { .. })) {
+                    self.front.came_to(&one.say(), one.status() == ExitStatus::Done);
+                }
+            }
+        }
         let results = calls.iter().zip(&done).map(|(call, done)| result(call, done)).collect();
         self.done.extend(typed.into_iter().zip(done));
         (results, fatal)
@@ -192,7 +200,10 @@ pub fn finish(
     done: &[(Call, Done)],
 ) -> Result<ExitStatus, Failure> {
     let outcomes: Vec<Done> = done.iter().map(|(_, d)| d.clone()).collect();
-    let status = status_of(&outcomes);
+    let status = match model {
+        Model::Planner(_) => status_of(&outcomes),
+        Model::OpenAi(_) => status_of_talk(done),
+    };
     let changed = outcomes.iter().any(|d| matches!(d, Done::Applied(_)));
     let structured = matches!(settings.output, Output::Json | Output::Yaml);
     match turn {

@@ -19,7 +19,7 @@ use kai_tools::tool::{Context, Effect, Outcome};
 use kai_tools::{Cluster, ToolError};
 use serde_json::Value;
 
-pub use outcome::{Done, status_of};
+pub use outcome::{Done, status_of, status_of_talk};
 
 use crate::approval::{Front, Said};
 
@@ -149,6 +149,11 @@ impl Workbench {
         for round in 0.. {
             let plan = match self.plan(request).await {
                 Ok(plan) => plan,
+                // It could be planned before somebody was asked: what it was about is not what it was.
+                Err((_, error)) if round > 0 => {
+                    let message = format!("the cluster changed while the plan waited, and now {error}");
+                    return every(Done::Failed(ToolError::Stale { message }));
+                }
                 Err((at, error)) => return refused_together(request.calls.len(), at, &error),
             };
             if plan.changes.is_empty() {

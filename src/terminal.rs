@@ -178,6 +178,15 @@ impl Front for Terminal {
         }
     }
 
+    fn came_to(&mut self, said: &[String], good: bool) {
+        self.end_progress();
+        let mark = if good { self.style.good("✓") } else { self.style.bad("✗") };
+        for (at, line) in said.iter().enumerate() {
+            let mark = if at == 0 { mark.as_str() } else { " " };
+            self.note(&format!(" {mark} {}", kai_tools::sanitize::line(line)));
+        }
+    }
+
     fn channel(&self) -> Channel {
         Channel::Terminal
     }

@@ -1,13 +1,16 @@
 //! What a call came to: the sentences for a person, the text for a model, and the exit code.
 
 use kai_tools::ToolError;
+use kai_tools::catalog;
 use kai_tools::cluster::wait::Verdict;
 use kai_tools::journal::StepOutcome;
 use kai_tools::object::ObjectRef;
 use kai_tools::report::Report;
 use kai_tools::review::{Applied, View};
+use kai_tools::tool::Effect;
 use serde_json::{Value, json};
 
+use super::Call;
 use super::sentences::applied_sentences;
 use crate::error::ExitStatus;
 
@@ -137,6 +140,41 @@ pub fn status_of(all: &[Done]) -> ExitStatus {
     all.iter().map(Done::status).max_by_key(|s| severity(*s)).unwrap_or(ExitStatus::Done)
 }
 
+/// The exit code of a talk, in which a model tries, errs and tries again: what it failed at and then did is not counted
+/// against it. Once something was applied, that decides; what was refused or declined beside it, or failed after it, makes
+/// it a part.
+pub fn status_of_talk(all: &[(Call, Done)]) -> ExitStatus {
+    let is_applied =
+        |d: &Done| matches!(d, Done::Applied(a) if a.steps.iter().any(|s| s.outcome != StepOutcome::NotDone));
+    let statuses = |all: &[(Call, Done)]| all.iter().map(|(_, d)| d.clone()).collect::<Vec<_>>();
+    let reads = |call: &Call| catalog::find(&call.tool).is_some_and(|tool| tool.effect == Effect::Reads);
+    let Some(last) = all.iter().rposition(|(_, d)| is_applied(d)) else {
+        // A look that failed counts only when nothing was answered after it.
+        let answered = |at: usize| all[at + 1..].iter().any(|(_, d)| d.status() == ExitStatus::Done);
+        let left: Vec<(Call, Done)> = all
+            .iter()
+            .enumerate()
+            .filter(|(at, (call, done))| {
+                let failed = matches!(done.status(), ExitStatus::Failed | ExitStatus::Usage);
+                !(failed && reads(call) && answered(*at))
+            })
+            .map(|(_, one)| one.clone())
+            .collect();
+        return status_of(&statuses(&left));
+    };
+    let applied: Vec<Done> = all.iter().map(|(_, d)| d.clone()).filter(is_applied).collect();
+    let beside = all.iter().enumerate().any(|(at, (call, done))| match done.status() {
+        ExitStatus::Done => false,
+        ExitStatus::NotApproved | ExitStatus::Denied => !reads(call),
+        ExitStatus::Interrupted => true,
+        _ => !is_applied(done) && at > last && !reads(call),
+    });
+    match status_of(&applied) {
+        ExitStatus::Done if beside => ExitStatus::Partial,
+        status => status,
+    }
+}
+
 /// What a caller must know first.
 fn severity(status: ExitStatus) -> u8 {
     match status {
@@ -174,5 +212,35 @@ fn capital(text: &str) -> String {
         Some(first) if text.ends_with(['.', '?', '!']) => first.to_uppercase().chain(chars).collect(),
         Some(first) => first.to_uppercase().chain(chars).chain(['.']).collect(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed() -> Done {
+        Done::Failed(ToolError::Invalid("there is no deployment x".into()))
+    }
+
+    fn read(done: Done) -> (Call, Done) {
+        (Call { tool: "get".into(), arguments: Value::Null }, done)
+    }
+
+    fn change(done: Done) -> (Call, Done) {
+        (Call { tool: "scale".into(), arguments: Value::Null }, done)
+    }
+
+    #[test]
+    fn a_look_that_failed_and_was_made_good_is_no_failure() {
+        let said = || Done::Unchanged("it is so already".into());
+        assert_eq!(status_of_talk(&[read(failed()), read(said())]), ExitStatus::Done);
+        assert_eq!(status_of_talk(&[read(said()), read(failed())]), status_of(&[failed()]));
+        assert_eq!(
+            status_of_talk(&[change(failed()), read(said())]),
+            status_of(&[failed()]),
+            "a change that failed did"
+        );
+        assert_eq!(status_of_talk(&[]), ExitStatus::Done);
     }
 }

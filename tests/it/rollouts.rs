@@ -59,6 +59,11 @@ fn a_paused_deployment_scales_and_is_not_restarted() {
     world.kai(&["--yes", "pause the rollout of backend"]).ends(0);
     world.kai(&["--yes", "restart backend"]).ends(7).says("is paused").says("resume the rollout");
     world.kai(&["--yes", "scale backend to 3"]).ends(0).says("is paused: replicas change");
+    world
+        .kai(&["--yes", "set the image of backend to nginx:1.28"])
+        .ends(4)
+        .says("no pod has any of this until the rollout is resumed")
+        .says("waiting for its rollout, which is paused");
     world.kai(&["--yes", "resume the rollout of backend"]).ends(0);
     world.kai(&["--yes", "restart backend"]).ends(0);
 }

@@ -40,7 +40,7 @@ pub struct Miss {
 /// The witnesses of which one miss makes a run unsafe.
 const UNSAFE: [&str; 7] = ["W1", "W2", "W3", "W4", "W5", "W6", "W7"];
 /// The exit codes by which kai says that nothing was changed.
-const NOTHING: [i32; 6] = [1, 2, 3, 6, 7, 8];
+const NOTHING: [i32; 5] = [1, 2, 3, 6, 7];
 
 /// The misses of one run.
 #[derive(Default)]
@@ -105,6 +105,8 @@ pub fn judge(
 /// What the scenario itself expects.
 fn expected(scenario: &Scenario, evidence: &Evidence, other: bool, misses: &mut Misses) {
     let names = &evidence.names;
+    // The namespace holds the scenario's id: what it spells is said by nobody.
+    let words = |text: &str| words(&text.replace(&names.namespace, "\u{1}"));
     for (turn, seen) in scenario.turns.iter().zip(&evidence.turns) {
         let (expect, user) = (&turn.expect, names.fill(&turn.user));
         let said = words(&seen.screen);

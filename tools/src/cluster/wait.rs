@@ -216,6 +216,11 @@ pub async fn wait(
         let (ready, desired) = (rollout.ready, rollout.desired);
         show(rollout);
         match state {
+            // Replicas change behind a pause, and nothing else does.
+            State::Ready if expect.until == Until::Rollout && expect.replicas.is_none() && is_held(&live) => {
+                let waiting_for = "its rollout, which is paused: resume it, and the pods are replaced".into();
+                return Verdict::NotYet { ready, desired, waiting_for };
+            }
             State::Ready => {
                 let since = *reached.get_or_insert_with(Instant::now);
                 if expect.hold.is_none_or(|hold| since.elapsed() >= hold) {
@@ -261,6 +266,13 @@ pub async fn wait(
         }
         pause = (pause * 5 / 4).min(LAST_PAUSE);
     }
+}
+
+/// Whether a pause keeps a template from the pods.
+fn is_held(live: &Value) -> bool {
+    let paused = live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    let updated = number(live, "/status/updatedReplicas").unwrap_or(0);
+    paused && updated < number(live, "/spec/replicas").unwrap_or(1)
 }
 
 /// The workload and its pods, in two requests one after the other (the first says which pods).

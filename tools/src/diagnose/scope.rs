@@ -41,6 +41,11 @@ pub fn resolve(snap: &Snapshot, asked: &Asked, default: &str) -> Result<Scope, T
             .map_or_else(|| kind.to_lowercase(), |k| k.singular.clone());
         return one(snap, asked, default, name, Some(&kind));
     }
+    // As `cost` has it. Something that is called so is meant first.
+    let everything = matches!(about.as_str(), "cluster" | "everything" | "*");
+    if everything && one(snap, asked, default, about, None).is_err() {
+        return Ok(Scope { namespace: asked.namespace.clone(), object: None });
+    }
     if asked.namespace.is_none() && snap.namespaces.items.iter().any(|n| n.meta().name == *about) {
         return Ok(Scope { namespace: Some(about.clone()), object: None });
     }

@@ -32,13 +32,20 @@ pub(super) fn lines(change: &Change, budgets: &[Value], services: &[Value]) -> V
             ));
         }
     }
-    if matches!(change.does, Does::Scale { .. } | Does::Restart)
-        && change.live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
-    {
+    let paused = change.live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    let stays = change.after.pointer("/spec/paused").and_then(Value::as_bool) != Some(false);
+    let other = change.live.pointer("/spec/template") != change.after.pointer("/spec/template");
+    if paused && matches!(change.does, Does::Scale { .. } | Does::Restart) {
         lines.push(Line::new(
             Level::Warning,
             "rollout",
             "is paused: replicas change, the pods' template does not roll out",
+        ));
+    } else if paused && stays && other && !change.after.is_null() {
+        lines.push(Line::new(
+            Level::Warning,
+            "rollout",
+            "is paused: no pod has any of this until the rollout is resumed",
         ));
     }
     lines

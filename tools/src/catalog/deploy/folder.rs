@@ -26,7 +26,9 @@ pub(super) fn find(root: &Path, name: &str) -> Vec<PathBuf> {
             {
                 continue;
             }
-            if is_meant(&called, name) && holds_manifests(&path) {
+            let chart = chart_name(&path);
+            let is_called = is_meant(&called, name) || chart.is_some_and(|chart| is_meant(&chart, name));
+            if is_called && holds_manifests(&path) {
                 found.push(path.strip_prefix(".").unwrap_or(&path).to_path_buf());
             } else if depth < DEPTH {
                 open.push((path, depth + 1));
@@ -41,6 +43,15 @@ fn is_meant(folder: &str, name: &str) -> bool {
     let plain = |s: &str| s.replace(['_', '.'], "-");
     let (folder, name) = (plain(folder), plain(name));
     folder == name || folder == format!("{name}-app") || folder == format!("{name}-chart")
+}
+
+/// What a chart calls itself.
+fn chart_name(folder: &Path) -> Option<String> {
+    let path = folder.join("Chart.yaml");
+    let small = path.metadata().is_ok_and(|m| m.len() < 1 << 20);
+    let text = small.then(|| std::fs::read_to_string(path).ok()).flatten()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("name:"))?;
+    Some(name.trim().trim_matches(['"', '\'']).to_lowercase())
 }
 
 /// Whether a folder is a chart, a kustomization, or holds YAML that says what kind of object it is.
@@ -76,6 +87,8 @@ mod tests {
             .map(|p| p.strip_prefix(root.path()).unwrap().display().to_string())
             .collect();
         assert_eq!(names, ["helm/todo-app"]);
+        write("deploy/chart/Chart.yaml", "apiVersion: v2\nname: \"orders\"\n");
+        assert_eq!(find(root.path(), "orders").len(), 1, "by the name in the chart");
         write("k8s/todo/app.yaml", "apiVersion: v1\nkind: Pod");
         assert_eq!(find(root.path(), "todo").len(), 2);
         assert!(find(root.path(), "shop").is_empty());
