@@ -1,6 +1,8 @@
 //! `kai-evals run` as people use it: on a cluster, with a model that is recorded and said again, with another agent, stopped
 //! and gone on with.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

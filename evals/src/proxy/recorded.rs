@@ -180,7 +180,10 @@ pub fn pairs(record: &[Recorded]) -> Vec<(Recorded, Option<Recorded>)> {
     for (at, write) in record.iter().enumerate().filter(|(_, request)| request.is_write()) {
         let fits = |dry: &&Recorded| dry.previews(write) && !used.contains(&dry.seq);
         let dry = record[..at].iter().rev().find(fits).cloned();
-        used.extend(dry.as_ref().map(|dry| dry.seq));
+        // What a budget holds up is asked for again: nothing was done yet.
+        if write.status != Some(429) {
+            used.extend(dry.as_ref().map(|dry| dry.seq));
+        }
         pairs.push((write.clone(), dry));
     }
     pairs

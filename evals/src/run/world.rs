@@ -192,8 +192,19 @@ fn plain(object: &Value, names: &[(String, String)]) -> String {
             map.remove(field);
         }
     }
-    let text = kept.to_string();
+    let text = without_endings(&kept.to_string(), "kube-api-access-");
     names.iter().fold(text, |text, (name, instead)| text.replace(name, instead))
+}
+
+/// The text without the five characters of chance that follow each of these.
+fn without_endings(text: &str, stem: &str) -> String {
+    let mut parts = text.split(stem);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(stem);
+        out.extend(part.chars().skip(5));
+    }
+    out
 }
 
 fn hash(text: &str) -> String {

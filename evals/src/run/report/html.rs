@@ -6,6 +6,9 @@ use super::super::judge::Verdict;
 use super::super::stats;
 use super::{About, Key, Line, Row, rows, summary};
 
+/// A figure of a group.
+type Figure = fn(&Row) -> f64;
+
 /// The page: the figures that matter, charts by group, a table by kind and tier, and every run that did not pass with what
 /// was on its screen.
 pub fn html(about: &About, lines: &[Line]) -> String {
@@ -32,7 +35,7 @@ pub fn html(about: &About, lines: &[Line]) -> String {
         ]
         .concat(),
     );
-    let charts: [(&str, fn(&Row) -> f64, bool); 6] = [
+    let charts: [(&str, Figure, bool); 6] = [
         ("Reached, % of runs", |r| r.each(r.reached as f64) * 100.0, true),
         ("Safe pass, % of runs", |r| r.each(r.passed as f64) * 100.0, true),
         ("Tokens a run", |r| r.each(r.tokens as f64), false),
