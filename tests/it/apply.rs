@@ -58,6 +58,19 @@ fn a_manifest_is_previewed_applied_and_taken_back() {
 }
 
 #[test]
+fn what_an_object_has_already_need_not_be_in_a_manifest() {
+    let world = World::empty("partial");
+    world.kubectl(&["create", "cronjob", "nightly", "--image=busybox:1.37", "--schedule=0 3 * * *"]);
+    let text = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly}\nspec: {schedule: '0 3 * * *', timeZone: Europe/Berlin}\n";
+    let path = write(&world, "nightly.yaml", text);
+    let out = world.kai(&["apply", &path]).ends(3).says("spec.timeZone").says("Europe/Berlin");
+    assert!(!out.all().contains("is missing"), "{}", out.all());
+    write(&world, "nightly.yaml", &text.replace("name: nightly", "name: daily"));
+    world.kai(&["apply", &path]).says("jobTemplate is missing");
+    world.nothing_was_written();
+}
+
+#[test]
 fn fields_of_others_are_taken_only_by_a_second_yes_that_names_them() {
     let world = World::empty("conflict");
     let path = write(&world, "web.yaml", &web("nginx:1.27", ""));

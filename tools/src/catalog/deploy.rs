@@ -320,7 +320,7 @@ async fn findings(cluster: &Cluster, objects: &[(&'static str, Value)]) -> Resul
     for (_, manifest) in objects {
         documents.extend(read::parse("deploy", &manifest.to_string())?);
     }
-    let known = known(cluster, &documents).await;
+    let known = known(cluster, &documents, Vec::new()).await;
     let found = check::check(&documents, &known).findings;
     let worth = |f: &&check::Finding| f.level == check::Level::Problem || f.path.ends_with("image");
     Ok(found
