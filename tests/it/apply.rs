@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::{World, kubectl};
+use crate::support::{Person, World, kubectl};
 
 /// A Deployment with its Service, as a manifest.
 fn web(image: &str, env: &str) -> String {
@@ -114,6 +114,42 @@ fn what_is_not_there_yet_is_said_to_be_not_previewable() {
         "{order:?}"
     );
     kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+}
+
+/// A Role with one right and the binding that gives it to a ServiceAccount, the binding first.
+fn rights(verb: &str, role: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: ci}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {role}}}\nsubjects: [{{kind: ServiceAccount, name: ci, namespace: default}}]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ci-deploy}}\nrules: [{{apiGroups: [apps], resources: [deployments], verbs: [{verb}]}}]\n"
+    )
+}
+
+#[test]
+fn a_role_and_its_binding_are_one_plan() {
+    let world = World::empty("binding");
+    world.kubectl(&["create", "rolebinding", "owner", "--clusterrole=admin", "--user=owner"]);
+    let options = kai_evals::proxy::Options { impersonate: Some("owner".into()), ..Default::default() };
+    let kubeconfig = world.proxy.kubeconfig_for(&options).unwrap();
+    // What the user does not hold, and a role that nobody makes, are refused as before.
+    let path = write(&world, "rights.yaml", &rights("impersonate", "ci-deploy"));
+    world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("refused");
+    let path = write(&world, "rights.yaml", &rights("get", "another"));
+    world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("not found");
+    let path = write(&world, "rights.yaml", &rights("get", "ci-deploy"));
+    world
+        .kai_as("owner", &["--allow", "control-plane", "--yes", "apply", &path])
+        .ends(3)
+        .says("not previewable: this plan makes role/ci-deploy first");
+    world.nothing_was_written();
+    let mut command = world.command_on(kubeconfig.to_str().unwrap());
+    command.args(["--allow", "control-plane", "apply", &path]);
+    let mut person = Person::at(command);
+    person.sees("role/ci-deploy first").sees("Type").types(&world.namespace);
+    person.ends(0);
+    assert_eq!(world.object("rolebinding/ci")["roleRef"]["name"], "ci-deploy");
+    // Whoever may bind any role is shown what the API server says of the binding.
+    let path = write(&world, "rights.yaml", &rights("get", "ci-deploy").replace("name: ci", "name: cd"));
+    let out = world.kai(&["--allow", "control-plane", "apply", &path]).ends(3);
+    assert!(!out.all().contains("not previewable"), "{}", out.all());
 }
 
 #[test]
