@@ -115,6 +115,24 @@ fn a_quota_below_what_is_used_says_what_it_stops() {
 }
 
 #[test]
+fn a_service_that_gets_other_pods_says_how_many_are_ready() {
+    let world = World::new("switch");
+    world.deploy("green", 1, "nginx:1.27");
+    world.kubectl(&["expose", "deployment/backend", "--name=web", "--port=80"]);
+    let path = world.home.path().join("web.yaml");
+    let preview = |app: &str| {
+        let service = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{selector: {{app: {app}}}, ports: [{{port: 80, targetPort: 80}}]}}\n"
+        );
+        std::fs::write(&path, service).unwrap();
+        world.kai(&["--dry-run", "apply", "--take-over", path.to_str().unwrap()]).ends(0)
+    };
+    told(&preview("green"), "service/web: 2 ready pods behind it now, 1 of 1 after");
+    told(&preview("gren"), "service/web: 2 ready pods behind it now, none after: nothing answers then");
+    world.nothing_was_written();
+}
+
+#[test]
 fn the_autoscaler_takes_back_what_is_out_of_its_range() {
     let world = World::new("hpa");
     world.create(&json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "backend"},

@@ -4,6 +4,7 @@
 mod allowance;
 mod apply;
 mod availability;
+mod behind;
 mod capacity;
 mod foresee;
 mod look;

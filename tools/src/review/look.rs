@@ -6,7 +6,7 @@ use kai_cost::cluster::Snapshot;
 use kai_cost::place::{Room, rooms};
 use serde_json::{Value, json};
 
-use super::{allowance, needs};
+use super::{allowance, behind, needs};
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::cost::Pricing;
@@ -30,8 +30,10 @@ pub(super) struct Namespace {
 /// What was read for a preview.
 pub(super) struct Surroundings {
     pub namespaces: BTreeMap<String, Namespace>,
-    /// The pods of namespaces where a quota is made.
+    /// The pods of namespaces where a Service gets others behind it, or a quota is made.
     pub pods: BTreeMap<String, Seen>,
+    /// Workloads that the plan makes or changes, with the labels of their pods.
+    pub made: Vec<(ObjectRef, Value)>,
     /// Workloads that a change waits for, as they are now: `None` when there is none.
     pub needs: BTreeMap<ObjectRef, Result<Option<Value>, ToolError>>,
     /// Nodes, running pods and what else a price depends on; only read when pods are added, or something else is changed
@@ -76,12 +78,12 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan, pricing: &Pricing) -> S
     let snapshot = nodes.map(|(nodes, pods)| snapshot(&nodes, &pods, ground.as_ref()));
     let rooms = snapshot.as_ref().map(|s| rooms(s, &|_| false)).unwrap_or_default();
     let namespaces = namespaces.into_iter().collect();
-    Surroundings { namespaces, pods, needs, snapshot, rooms, ground }
+    Surroundings { namespaces, pods, made: made(&plan.changes), needs, snapshot, rooms, ground }
 }
 
 /// The pods of the namespaces in which it matters which there are.
 async fn pods(cluster: &Cluster, changes: &[Change]) -> BTreeMap<String, Seen> {
-    let matters = |c: &&Change| c.creates() && allowance::is_quota(c);
+    let matters = |c: &&Change| behind::may_switch(c) || (c.creates() && allowance::is_quota(c));
     let names: BTreeSet<&str> = changes.iter().filter(matters).map(|c| c.object.namespace.as_str()).collect();
     let pods = builtin("pod");
     let lists = names.into_iter().map(|name| async {
@@ -105,6 +107,12 @@ fn kept(pod: &Value) -> Value {
         "spec": {"containers": resources("/spec/containers"), "initContainers": resources("/spec/initContainers")},
         "status": {"phase": at("/status/phase"), "conditions": at("/status/conditions")},
     })
+}
+
+fn made(changes: &[Change]) -> Vec<(ObjectRef, Value)> {
+    let new = changes.iter().filter(|c| c.is_workload() && (c.added_pods() > 0 || c.replaces_pods()));
+    new.filter_map(|c| Some((c.object.clone(), c.after.pointer("/spec/template/metadata/labels")?.clone())))
+        .collect()
 }
 
 /// Whether the user may make the change, as the API server says; `None` when it would not say.
