@@ -133,6 +133,15 @@ fn a_service_that_gets_other_pods_says_how_many_are_ready() {
 }
 
 #[test]
+fn turning_all_off_names_the_cronjobs_that_go_on() {
+    let world = World::new("alloff");
+    world.kubectl(&["create", "cronjob", "nightly", "--image=busybox:1.37", "--schedule=0 3 * * *"]);
+    let all = json!({"workload": "*", "replicas": 0}).to_string();
+    world.kai(&["call", "scale", &all, "--dry-run"]).ends(0).says("cronjob/nightly goes on starting Jobs");
+    world.nothing_was_written();
+}
+
+#[test]
 fn the_autoscaler_takes_back_what_is_out_of_its_range() {
     let world = World::new("hpa");
     world.create(&json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "backend"},
