@@ -294,7 +294,16 @@ fn an_image_becomes_a_workload_with_what_was_asked_and_nothing_else() {
     // The same image elsewhere says its port.
     deploy(&world, json!({"name": "twin", "image": "todo-frontend:v3"}))
         .ends(0)
-        .says("port 3000: deployment/frontend");
+        .says("port 3000: deployment/frontend")
+        .says("no Service: none was asked for; say `port 3000`");
+    let all = world.kubectl(&["get", "services", "-o", "name"]);
+    assert_eq!(all.trim(), "service/frontend", "a port that others declare makes no Service");
+    // One that is there is left as it is.
+    world.kubectl(&["create", "service", "clusterip", "third", "--tcp=80:3000"]);
+    deploy(&world, json!({"name": "third", "image": "todo-frontend:v3"}))
+        .ends(0)
+        .says("service/third is there already and picks these pods");
+    assert_eq!(world.object("service/third")["spec"]["ports"][0]["port"], 80);
 }
 
 #[test]
