@@ -213,7 +213,7 @@ fn powers_and_secrets_are_off_until_allowed_and_then_want_the_name() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostPID: true, containers: [{name: c, image: x}]}\n";
     for (text, allow, name, says) in [
         (secret, "secrets", "s", "kai does not write Secrets"),
-        (role, "control-plane", "r", "belongs to the cluster itself"),
+        (role, "control-plane", "r", "who may do what"),
         (pod, "control-plane", "p", "power over its node"),
     ] {
         let path = write(&world, "power.yaml", text);
