@@ -20,7 +20,7 @@ pub fn render(view: &View, style: Style, width: usize) -> String {
         Risk::R2 => style.good("reversible"),
         Risk::R3 => style.warn("destructive or wide"),
         Risk::R4 => style.bad("secrets, or inside a container"),
-        Risk::R5 => style.bad("the cluster's own parts"),
+        Risk::R5 => style.bad("rights, or the cluster's own parts"),
     };
     out.push_str(&format!("\n {} · {changes} · {risk}\n", style.bold(&format!("Plan {}", view.id))));
     out.push_str(&format!(" {}\n", line(&view.title)));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::{World, kubectl};
+use crate::support::{Person, World, kubectl};
 
 /// A Deployment with its Service, as a manifest.
 fn web(image: &str, env: &str) -> String {
@@ -58,6 +58,19 @@ fn a_manifest_is_previewed_applied_and_taken_back() {
 }
 
 #[test]
+fn what_an_object_has_already_need_not_be_in_a_manifest() {
+    let world = World::empty("partial");
+    world.kubectl(&["create", "cronjob", "nightly", "--image=busybox:1.37", "--schedule=0 3 * * *"]);
+    let text = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly}\nspec: {schedule: '0 3 * * *', timeZone: Europe/Berlin}\n";
+    let path = write(&world, "nightly.yaml", text);
+    let out = world.kai(&["apply", &path]).ends(3).says("spec.timeZone").says("Europe/Berlin");
+    assert!(!out.all().contains("is missing"), "{}", out.all());
+    write(&world, "nightly.yaml", &text.replace("name: nightly", "name: daily"));
+    world.kai(&["apply", &path]).says("jobTemplate is missing");
+    world.nothing_was_written();
+}
+
+#[test]
 fn fields_of_others_are_taken_only_by_a_second_yes_that_names_them() {
     let world = World::empty("conflict");
     let path = write(&world, "web.yaml", &web("nginx:1.27", ""));
@@ -101,6 +114,42 @@ fn what_is_not_there_yet_is_said_to_be_not_previewable() {
         "{order:?}"
     );
     kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+}
+
+/// A Role with one right and the binding that gives it to a ServiceAccount, the binding first.
+fn rights(verb: &str, role: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: ci}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {role}}}\nsubjects: [{{kind: ServiceAccount, name: ci, namespace: default}}]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ci-deploy}}\nrules: [{{apiGroups: [apps], resources: [deployments], verbs: [{verb}]}}]\n"
+    )
+}
+
+#[test]
+fn a_role_and_its_binding_are_one_plan() {
+    let world = World::empty("binding");
+    world.kubectl(&["create", "rolebinding", "owner", "--clusterrole=admin", "--user=owner"]);
+    let options = kai_evals::proxy::Options { impersonate: Some("owner".into()), ..Default::default() };
+    let kubeconfig = world.proxy.kubeconfig_for(&options).unwrap();
+    // What the user does not hold, and a role that nobody makes, are refused as before.
+    let path = write(&world, "rights.yaml", &rights("impersonate", "ci-deploy"));
+    world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("refused");
+    let path = write(&world, "rights.yaml", &rights("get", "another"));
+    world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("not found");
+    let path = write(&world, "rights.yaml", &rights("get", "ci-deploy"));
+    world
+        .kai_as("owner", &["--allow", "control-plane", "--yes", "apply", &path])
+        .ends(3)
+        .says("not previewable: this plan makes role/ci-deploy first");
+    world.nothing_was_written();
+    let mut command = world.command_on(kubeconfig.to_str().unwrap());
+    command.args(["--allow", "control-plane", "apply", &path]);
+    let mut person = Person::at(command);
+    person.sees("role/ci-deploy first").sees("Type").types(&world.namespace);
+    person.ends(0);
+    assert_eq!(world.object("rolebinding/ci")["roleRef"]["name"], "ci-deploy");
+    // Whoever may bind any role is shown what the API server says of the binding.
+    let path = write(&world, "rights.yaml", &rights("get", "ci-deploy").replace("name: ci", "name: cd"));
+    let out = world.kai(&["--allow", "control-plane", "apply", &path]).ends(3);
+    assert!(!out.all().contains("not previewable"), "{}", out.all());
 }
 
 #[test]
@@ -164,7 +213,7 @@ fn powers_and_secrets_are_off_until_allowed_and_then_want_the_name() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostPID: true, containers: [{name: c, image: x}]}\n";
     for (text, allow, name, says) in [
         (secret, "secrets", "s", "kai does not write Secrets"),
-        (role, "control-plane", "r", "belongs to the cluster itself"),
+        (role, "control-plane", "r", "who may do what"),
         (pod, "control-plane", "p", "power over its node"),
     ] {
         let path = write(&world, "power.yaml", text);
@@ -245,7 +294,16 @@ fn an_image_becomes_a_workload_with_what_was_asked_and_nothing_else() {
     // The same image elsewhere says its port.
     deploy(&world, json!({"name": "twin", "image": "todo-frontend:v3"}))
         .ends(0)
-        .says("port 3000: deployment/frontend");
+        .says("port 3000: deployment/frontend")
+        .says("no Service: none was asked for; say `port 3000`");
+    let all = world.kubectl(&["get", "services", "-o", "name"]);
+    assert_eq!(all.trim(), "service/frontend", "a port that others declare makes no Service");
+    // One that is there is left as it is.
+    world.kubectl(&["create", "service", "clusterip", "third", "--tcp=80:3000"]);
+    deploy(&world, json!({"name": "third", "image": "todo-frontend:v3"}))
+        .ends(0)
+        .says("service/third is there already and picks these pods");
+    assert_eq!(world.object("service/third")["spec"]["ports"][0]["port"], 80);
 }
 
 #[test]

@@ -2,7 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::{World, kubectl};
+use crate::support::{Out, World, kubectl};
+
+/// Fails unless this was said, however long the lines of the terminal are.
+#[track_caller]
+fn told(out: &Out, text: &str) {
+    let all: Vec<String> = out.all().split_whitespace().map(str::to_owned).collect();
+    assert!(all.join(" ").contains(text), "wanted `{text}` in {}", out.all());
+}
 
 #[test]
 fn before_the_yes_only_looking_and_after_it_the_very_write() {
@@ -81,6 +88,57 @@ fn owners_quotas_budgets_and_room_are_told() {
         .says("resourcequota/few allows 4 pods, 2 used: room for 2 of 6 new pods");
     world.kai(&["--dry-run", "scale backend to 1"]).ends(0).says("pdb/keep wants 2 available");
     world.kai(&["--dry-run", "scale backend to 3"]).ends(0).says("you may patch deployments/scale");
+}
+
+#[test]
+fn a_quota_below_what_is_used_says_what_it_stops() {
+    let world = World::new("tight");
+    world.kubectl(&["set", "resources", "deployment/backend", "--requests=cpu=30m"]);
+    world.settle("backend");
+    let path = world.home.path().join("quota.yaml");
+    let quota =
+        "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: few}\nspec: {hard: {requests.cpu: 30m}}\n";
+    std::fs::write(&path, quota).unwrap();
+    let path = path.to_str().unwrap();
+    let says = "60m of 30m are used already: running pods stay";
+    told(&world.kai(&["--dry-run", "apply", path]).ends(0), says);
+    // The same of one that is there, by what the API server counts.
+    world.kubectl(&["create", "quota", "few", "--hard=requests.cpu=1"]);
+    for _ in 0..60 {
+        if world.object("resourcequota/few")["status"]["used"]["requests.cpu"] == "60m" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    told(&world.kai(&["--dry-run", "apply", "--take-over", path]).ends(0), says);
+    world.nothing_was_written();
+}
+
+#[test]
+fn a_service_that_gets_other_pods_says_how_many_are_ready() {
+    let world = World::new("switch");
+    world.deploy("green", 1, "nginx:1.27");
+    world.kubectl(&["expose", "deployment/backend", "--name=web", "--port=80"]);
+    let path = world.home.path().join("web.yaml");
+    let preview = |app: &str| {
+        let service = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{selector: {{app: {app}}}, ports: [{{port: 80, targetPort: 80}}]}}\n"
+        );
+        std::fs::write(&path, service).unwrap();
+        world.kai(&["--dry-run", "apply", "--take-over", path.to_str().unwrap()]).ends(0)
+    };
+    told(&preview("green"), "service/web: 2 ready pods behind it now, 1 of 1 after");
+    told(&preview("gren"), "service/web: 2 ready pods behind it now, none after: nothing answers then");
+    world.nothing_was_written();
+}
+
+#[test]
+fn turning_all_off_names_the_cronjobs_that_go_on() {
+    let world = World::new("alloff");
+    world.kubectl(&["create", "cronjob", "nightly", "--image=busybox:1.37", "--schedule=0 3 * * *"]);
+    let all = json!({"workload": "*", "replicas": 0}).to_string();
+    world.kai(&["call", "scale", &all, "--dry-run"]).ends(0).says("cronjob/nightly goes on starting Jobs");
+    world.nothing_was_written();
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Need {
     Secrets,
     Exec,
     ControlPlane,
+    /// Rights within one namespace: allowed together with the cluster's own parts.
+    Rights,
 }
 
 /// The rules in force for one context. Every field narrows; none widens what another forbids.
@@ -77,7 +79,7 @@ impl Policy {
         match need {
             Need::Secrets => self.allow_secrets,
             Need::Exec => self.allow_exec,
-            Need::ControlPlane => self.allow_control_plane,
+            Need::ControlPlane | Need::Rights => self.allow_control_plane,
         }
     }
 }
@@ -156,6 +158,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
             Need::ControlPlane => {
                 ("kai does not change the cluster's own parts", "allow_control_plane", "control-plane")
             }
+            Need::Rights => ("kai does not change who may do what", "allow_control_plane", "control-plane"),
             Need::Secrets => ("kai does not write Secrets", "allow_secrets", "secrets"),
             Need::Exec => ("kai does not go into containers", "allow_exec", "exec"),
         };
@@ -250,11 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_containers_are_off_until_allowed() {
+    fn secrets_containers_and_rights_are_off_until_allowed() {
         let mut wanted = facts(Risk::R4);
         for (need, allowed) in [
             (Need::Secrets, Policy { allow_secrets: true, ..Policy::default() }),
             (Need::Exec, Policy { allow_exec: true, ..Policy::default() }),
+            (Need::Rights, Policy { allow_control_plane: true, ..Policy::default() }),
         ] {
             wanted.needs = vec![need];
             let auto = |p: Policy| Policy { mode: Mode::Auto, ..p };

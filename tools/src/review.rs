@@ -1,8 +1,10 @@
 //! From a plan to a verified change: preview, decision, approval, apply, verify. The only road to a write, for every
 //! tool and every front.
 
+mod allowance;
 mod apply;
 mod availability;
+mod behind;
 mod capacity;
 mod foresee;
 mod look;

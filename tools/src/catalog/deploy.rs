@@ -175,6 +175,16 @@ impl Deploy {
         Ok(())
     }
 
+    /// Whether a Service was asked for, by itself or by what needs one. A port that others declare for the image is none.
+    fn wants_service(&self) -> bool {
+        let port = self.ports.as_ref().is_some_and(|ports| !ports.is_empty());
+        let by_what_needs_it = self.service_port.is_some()
+            || self.node_port.is_some()
+            || self.host.is_some()
+            || self.path.is_some();
+        self.service != Some(ServiceType::None) && (port || self.service.is_some() || by_what_needs_it)
+    }
+
     async fn create(&self, cluster: &Cluster, namespace: &str) -> Result<Plan, ToolError> {
         let Some(image) = &self.image else {
             return Err(ToolError::Invalid(format!(
@@ -186,9 +196,7 @@ impl Deploy {
             Some(ports) => (ports, Vec::new()),
             None => defaults::ports_by_evidence(cluster, namespace, image).await,
         };
-        let wants_service = self.service != Some(ServiceType::None)
-            && (self.service.is_some() || self.host.is_some() || self.node_port.is_some());
-        if ports.is_empty() && (wants_service || self.host.is_some()) {
+        if ports.is_empty() && (self.wants_service() || self.host.is_some()) {
             return Err(ToolError::Invalid(format!(
                 "deploy: on which port does {} listen? Nothing here says so; give `ports`",
                 sanitize::line(image)
@@ -196,6 +204,12 @@ impl Deploy {
         }
         let built = objects::build(self, namespace, image, &ports)?;
         lines.extend(built.lines);
+        if self.service != Some(ServiceType::None)
+            && !built.objects.iter().any(|(kind, _)| *kind == "service")
+        {
+            let there = cluster.find(&builtin("service"), namespace, &self.name).await.ok().flatten();
+            lines.push(defaults::no_service(&self.name, &ports, there.as_ref()));
+        }
         lines.extend(findings(cluster, &built.objects).await?);
         let mut changes = Vec::new();
         for (kind, manifest) in built.objects {
@@ -320,7 +334,7 @@ async fn findings(cluster: &Cluster, objects: &[(&'static str, Value)]) -> Resul
     for (_, manifest) in objects {
         documents.extend(read::parse("deploy", &manifest.to_string())?);
     }
-    let known = known(cluster, &documents).await;
+    let known = known(cluster, &documents, Vec::new()).await;
     let found = check::check(&documents, &known).findings;
     let worth = |f: &&check::Finding| f.level == check::Level::Problem || f.path.ends_with("image");
     Ok(found

@@ -35,7 +35,8 @@ impl Action for Scale {
         self.check()?;
         let cluster = &context.cluster;
         let namespace = cluster.namespace_or(self.namespace.as_deref())?;
-        let targets = if self.workload.trim() == "*" {
+        let everything = self.workload.trim() == "*";
+        let targets = if everything {
             let (deployment, set) = (builtin("deployment"), builtin("statefulset"));
             let (deployments, sets) =
                 tokio::join!(cluster.all(&deployment, namespace), cluster.all(&set, namespace));
@@ -52,8 +53,27 @@ impl Action for Scale {
         } else {
             vec![cluster.workload(&self.workload, namespace).await?]
         };
-        self.changes(targets, namespace)
+        let mut plan = self.changes(targets, namespace)?;
+        if everything && self.target(1) == 0 && !plan.changes.is_empty() {
+            plan.notes.extend(still_starting(&cluster.all(&builtin("cronjob"), namespace).await));
+        }
+        Ok(plan)
     }
+}
+
+/// What goes on in a namespace of which every workload goes to zero (pure).
+fn still_starting(cronjobs: &Result<Vec<Value>, ToolError>) -> Vec<String> {
+    let Ok(cronjobs) = cronjobs else {
+        return vec!["CronJobs may not be listed: those there go on starting Jobs".into()];
+    };
+    let suspended = |c: &&Value| c.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true);
+    let going = cronjobs.iter().filter(|c| !suspended(c));
+    going
+        .map(|c| {
+            let (name, schedule) = (text(c, "/metadata/name"), text(c, "/spec/schedule"));
+            format!("cronjob/{name} goes on starting Jobs ({schedule}): suspend it too if that is to stop")
+        })
+        .collect()
 }
 
 impl Scale {
@@ -182,6 +202,17 @@ mod tests {
         check(json!({"workload": "backend"}), 2, Err("exactly one"));
         check(json!({"workload": "backend", "by": 1, "replicas": 2}), 2, Err("exactly one"));
         check(json!({"workload": "backend", "factor": -1.0}), 2, Err("between 0 and 100"));
+    }
+
+    #[test]
+    fn cronjobs_that_go_on_are_named() {
+        let cron = |name: &str, suspend: bool| json!({"metadata": {"name": name}, "spec": {"schedule": "0 3 * * *", "suspend": suspend}});
+        assert_eq!(
+            still_starting(&Ok(vec![cron("nightly", false), cron("old", true)])),
+            ["cronjob/nightly goes on starting Jobs (0 3 * * *): suspend it too if that is to stop"]
+        );
+        let refused = Err(ToolError::Forbidden { message: "no".into() });
+        assert!(still_starting(&refused)[0].contains("may not be listed"));
     }
 
     #[test]

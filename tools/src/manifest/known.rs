@@ -31,6 +31,8 @@ pub enum Ask {
 pub struct Known {
     /// The namespace of documents that name none.
     pub namespace: String,
+    /// What the cluster has of the documents themselves, in their order; null for what is not there yet.
+    pub lives: Vec<Value>,
     /// Null for an object that is not there.
     pub objects: BTreeMap<ObjectRef, Option<Value>>,
     pub lists: BTreeMap<(String, String), Option<Vec<Value>>>,

@@ -29,8 +29,10 @@ pub struct Order {
 const NAMESPACES: u32 = 0;
 const DEFINITIONS: u32 = 1;
 const CONFIG: u32 = 2;
+/// After the roles that they name.
+const BINDINGS: u32 = 3;
 /// The first level of workloads; those that wait for others come later.
-const WORKLOADS: u32 = 3;
+const WORKLOADS: u32 = 4;
 /// Above any level of workloads.
 const LAST: u32 = 1000;
 /// What every later request passes through: a webhook whose program is not there yet would stop all else.
@@ -80,9 +82,7 @@ fn tier(d: &Document) -> u32 {
         | "Secret"
         | "ServiceAccount"
         | "Role"
-        | "RoleBinding"
         | "ClusterRole"
-        | "ClusterRoleBinding"
         | "PriorityClass"
         | "StorageClass"
         | "PersistentVolume"
@@ -94,6 +94,7 @@ fn tier(d: &Document) -> u32 {
         | "IngressClass"
         | "RuntimeClass"
         | "GatewayClass" => CONFIG,
+        "RoleBinding" | "ClusterRoleBinding" => BINDINGS,
         "HorizontalPodAutoscaler" | "PodDisruptionBudget" | "Ingress" | "HTTPRoute" | "Gateway" => LAST,
         "MutatingWebhookConfiguration"
         | "ValidatingWebhookConfiguration"
@@ -268,7 +269,7 @@ mod tests {
         .concat();
         let (tiers, order) = tiers(&text);
         let of = |name: &str| tiers.iter().find(|(l, _)| l == &format!("deployment/{name}")).unwrap().1;
-        assert_eq!((of("redis"), of("clickhouse"), of("audit"), of("api")), (3, 3, 4, 5));
+        assert_eq!((of("redis"), of("clickhouse"), of("audit"), of("api")), (4, 4, 5, 6));
         assert!(order.edges.iter().any(|e| e.evidence == "env R names service/redis"), "{:?}", order.edges);
     }
 
@@ -317,7 +318,7 @@ mod tests {
             .collect();
         let (tiers, order) = tiers(&all.concat());
         assert_eq!((order.edges.len(), order.circular.len()), (780, 0));
-        assert!(tiers.contains(&("deployment/s39".into(), 42)));
+        assert!(tiers.contains(&("deployment/s39".into(), 43)));
     }
 
     #[test]
@@ -328,6 +329,8 @@ mod tests {
             "Ingress",
             "Widget",
             "Deployment",
+            "RoleBinding",
+            "Role",
             "Secret",
             "CustomResourceDefinition",
             "Namespace",
@@ -335,8 +338,8 @@ mod tests {
         .map(one)
         .concat();
         let (tiers, _) = tiers(&text);
-        assert_eq!(tiers.iter().map(|(_, t)| *t).collect::<Vec<_>>(), [1001, 1000, 3, 3, 2, 1, 0]);
+        assert_eq!(tiers.iter().map(|(_, t)| *t).collect::<Vec<_>>(), [1001, 1000, 4, 4, 3, 2, 2, 1, 0]);
         let knative = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: x}\n";
-        assert_eq!(order(&parse("t", knative).unwrap()).tiers, [3]);
+        assert_eq!(order(&parse("t", knative).unwrap()).tiers, [4]);
     }
 }

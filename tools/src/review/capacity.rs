@@ -164,8 +164,8 @@ pub(super) fn quota(change: &Change, quotas: &[Value]) -> Vec<Line> {
     lines
 }
 
-/// CPU in millicores and memory in bytes.
-fn limited(spec: &Value) -> (i128, i128) {
+/// What the containers of a pod may use: CPU in millicores and memory in bytes.
+pub(super) fn limited(spec: &Value) -> (i128, i128) {
     let sum = |name: &str, f: fn(&str) -> Option<i128>| {
         items(spec, "/containers")
             .iter()

@@ -10,7 +10,7 @@ use crate::cluster::write::{self, Conflict, Foreseen};
 use crate::diff::{self, FieldChange};
 use crate::error::ToolError;
 use crate::journal::{Kept, Touched};
-use crate::object::{items, text};
+use crate::object::{ObjectRef, items, text};
 use crate::plan::{Change, Does, Take, WriteRequest};
 
 /// One change as the API server sees it.
@@ -29,11 +29,13 @@ pub(super) struct Foresight {
 pub(super) struct Makes {
     namespaces: BTreeSet<String>,
     kinds: BTreeSet<(String, String)>,
+    /// Roles and ClusterRoles: kind, namespace, name.
+    roles: BTreeSet<(String, String, String)>,
 }
 
 impl Makes {
     pub(super) fn of(changes: &[Change]) -> Self {
-        let mut makes = Self { namespaces: BTreeSet::new(), kinds: BTreeSet::new() };
+        let mut makes = Self { namespaces: BTreeSet::new(), kinds: BTreeSet::new(), roles: BTreeSet::new() };
         for change in changes.iter().filter(|c| c.creates()) {
             match change.kind.kind.as_str() {
                 "Namespace" => {
@@ -42,6 +44,10 @@ impl Makes {
                 "CustomResourceDefinition" => {
                     let at = |p: &str| text(&change.after, p).to_string();
                     makes.kinds.insert((at("/spec/group"), at("/spec/names/kind")));
+                }
+                kind @ ("Role" | "ClusterRole") if change.kind.group == RBAC => {
+                    let ObjectRef { namespace, name, .. } = change.object.clone();
+                    makes.roles.insert((kind.into(), namespace, name));
                 }
                 _ => {}
             }
@@ -57,6 +63,26 @@ impl Makes {
         let kind = (change.kind.group.clone(), change.kind.kind.clone());
         self.kinds.contains(&kind).then(|| format!("the definition of {}", change.kind.kind))
     }
+
+    /// The role of the plan that a binding names. Whoever may bind any role is not asked what is in it, so the API
+    /// server is asked first.
+    fn role_of(&self, change: &Change) -> Option<String> {
+        if change.kind.group != RBAC || !change.kind.kind.ends_with("RoleBinding") {
+            return None;
+        }
+        let role = |field: &str| text(&change.after, &format!("/roleRef/{field}")).to_string();
+        let namespace = if role("kind") == "Role" { change.object.namespace.clone() } else { String::new() };
+        let named = (role("kind"), namespace, role("name"));
+        self.roles.contains(&named).then(|| format!("{}/{}", named.0.to_lowercase(), named.2))
+    }
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// What is said of a change that the API server cannot be asked about yet.
+fn not_yet(first: &str) -> Line {
+    let said = format!("not previewable: this plan makes {first} first; shown as the manifest says");
+    Line::new(Level::Unknown, "preview", said)
 }
 
 /// Asks the API server what it would make of a change.
@@ -71,11 +97,7 @@ pub(super) async fn foresee(
     let mut request = change.request();
     let mut lines = std::mem::take(&mut change.lines);
     if let Some(first) = makes.needed_by(&change) {
-        lines.push(Line::new(
-            Level::Unknown,
-            "preview",
-            format!("not previewable: this plan makes {first} first; shown as the manifest says"),
-        ));
+        lines.push(not_yet(&first));
         let (shown, touched) = differences(&change, &change.after);
         return Ok(Foresight { change, request, shown, touched, lines, conflicts: Vec::new() });
     }
@@ -130,6 +152,11 @@ pub(super) async fn foresee(
         Some(Err(ToolError::Api { status, message })) if status < 500 || is_schema_error(&message) => {
             lines.extend(advice(&message).map(|a| Line::new(Level::Warning, "instead", a)));
             lines.push(Line::new(Level::Problem, "refused", message));
+            desired(&change)
+        }
+        // To see whether the binding gives more than the user has, the API server looks for the role.
+        Some(Err(ToolError::NotFound { .. })) if makes.role_of(&change).is_some() => {
+            lines.extend(makes.role_of(&change).map(|role| not_yet(&role)));
             desired(&change)
         }
         Some(Err(ToolError::NotFound { message, .. })) if change.creates() => {

@@ -100,6 +100,14 @@ fn scaling(change: &Change) -> Option<(i64, i64)> {
 fn controller(change: &Change) -> Option<Owner> {
     let owner = items(&change.live, "/metadata/ownerReferences").iter().find(|o| o["controller"] == true)?;
     let name = format!("{}/{}", text(owner, "/kind").to_lowercase(), text(owner, "/name"));
+    // A CronJob starts Jobs by its schedule, and none of them a second time.
+    if change.removes() && text(owner, "/kind") == "CronJob" {
+        let effect = match text(&change.live, "/metadata/annotations/cronjob.kubernetes.io~1instantiate") {
+            "manual" => "this Job was started by hand: nothing makes it again",
+            _ => "starts the next Job by its schedule; it does not make this one again",
+        };
+        return Some(Owner { name, effect: effect.into(), level: Level::Fact });
+    }
     if change.removes() {
         return Some(Owner { name, effect: "makes another in its place".into(), level: Level::Warning });
     }
@@ -257,6 +265,21 @@ mod tests {
             .collect();
         assert_eq!(effects[0], "replicaset/r makes another in its place");
         assert!(effects[1].starts_with("Helm release todo brings it back"), "{effects:?}");
+    }
+
+    #[test]
+    fn a_cronjob_makes_no_job_again() {
+        let effect = |annotations: Value| {
+            let owner = json!([{"kind": "CronJob", "name": "nightly", "controller": true}]);
+            let live = json!({"metadata": {"annotations": annotations, "ownerReferences": owner}});
+            let target = crate::cluster::resolve::resolved(&builtin("job"), "t", live, None);
+            let all = owners(&Change::delete(target), &[]);
+            assert_eq!((all[0].name.as_str(), all[0].level), ("cronjob/nightly", Level::Fact));
+            all[0].effect.clone()
+        };
+        let by_hand = effect(json!({"cronjob.kubernetes.io/instantiate": "manual"}));
+        assert_eq!(by_hand, "this Job was started by hand: nothing makes it again");
+        assert_eq!(effect(json!({})), "starts the next Job by its schedule; it does not make this one again");
     }
 
     #[test]

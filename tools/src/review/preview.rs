@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use super::foresee::{Foresight, Makes, foresee};
 use super::look::{Namespace, Seen, Surroundings, look, may};
 use super::risk::Assessment;
-use super::{Level, Line, Preview, Step, StepView, Verb, View, availability, capacity, needs, owners, risk};
+use super::{
+    Level, Line, Preview, Step, StepView, Verb, View, allowance, availability, behind, capacity, needs,
+    owners, risk,
+};
 use crate::cost::answer::today;
 use crate::cost::{PlanCost, change};
 use crate::error::ToolError;
@@ -158,6 +161,9 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
             });
         }
     }
+    let pods = around.pods.get(&change.object.namespace);
+    lines.extend(behind::lines(&change, pods, &around.made));
+    lines.extend(allowance::lines(&change, pods));
     lines.extend(needs::lines(&change, &around.needs));
     // A drain says once what holds for each of its pods.
     if let UndoBy::Never(why) = &change.undo

@@ -42,7 +42,10 @@ pub(super) fn assess(plan: &Plan, context: &str) -> Assessment {
         let namespace = if change.kind.kind == "Namespace" { &object.name } else { &object.namespace };
         // An eviction takes no object away that its controller does not make again, and no pod past its budget.
         let own = namespace.starts_with("kube-") && change.does != Does::Evict;
-        if own || is_control_plane(change) {
+        if !own && gives_rights(change) {
+            let reason = format!("{object} says who may do what in {namespace}");
+            all.needs(Need::Rights, Risk::R5, reason);
+        } else if own || is_control_plane(change) {
             all.needs(Need::ControlPlane, Risk::R5, format!("{object} belongs to the cluster itself"));
         }
         if let Some(power) = power(change) {
@@ -89,6 +92,11 @@ pub(super) fn with_conflicts(mut all: Assessment, steps: &[Step]) -> Assessment 
         all.raise(Risk::R3, format!("{}: fields are taken from other managers", step.change.object));
     }
     all
+}
+
+/// Roles and bindings within one namespace, which are no part of the cluster itself.
+fn gives_rights(change: &Change) -> bool {
+    change.kind.group == "rbac.authorization.k8s.io" && change.kind.namespaced
 }
 
 /// Kinds that decide what others may do, or that serve the whole cluster. Whether a node takes pods is asked of people

@@ -41,7 +41,6 @@ pub(in crate::catalog) async fn changes(
         place(document, kind, options)?;
     }
     read::once(&documents)?;
-    let checked = check(&documents, &known(cluster, &documents).await);
     let order = order(&documents);
     let made: Vec<String> = of_kind(&documents, "Namespace").map(|d| d.name().to_string()).collect();
     let defined: Vec<String> = of_kind(&documents, "CustomResourceDefinition")
@@ -55,13 +54,16 @@ pub(in crate::catalog) async fn changes(
             found => found,
         }
     });
-    let lives = futures::future::join_all(looks).await;
+    let lives: Vec<Option<Value>> =
+        futures::future::join_all(looks).await.into_iter().collect::<Result<_, ToolError>>()?;
+    let there = lives.iter().map(|live| live.clone().unwrap_or_default()).collect();
+    let checked = check(&documents, &known(cluster, &documents, there).await);
     let mut changes = Vec::new();
     for (i, ((document, kind), live)) in documents.iter().zip(&kinds).zip(lives).enumerate() {
         let change = Change::apply(
             kind.clone(),
             document.namespace(),
-            live?,
+            live,
             document.value.clone(),
             options.take_over,
         );
@@ -175,7 +177,7 @@ async fn kinds(
 /// Some kinds are not served, so nothing can be previewed: all that is wrong with the manifests is told at once.
 async fn unserved(cluster: &Cluster, documents: &[Document], unknown: &[String]) -> ToolError {
     const MOST: usize = 40;
-    let checked = check(documents, &known(cluster, documents).await);
+    let checked = check(documents, &known(cluster, documents, Vec::new()).await);
     let mut findings: Vec<&Finding> = checked.findings.iter().collect();
     // Stable: of equal weight, in the order of the documents.
     findings.sort_by_key(|f| std::cmp::Reverse(f.level));

@@ -27,6 +27,30 @@ pub(super) async fn ports_by_evidence(
     (Vec::new(), Vec::new())
 }
 
+/// That nobody asked for a Service, and how to get one; `there` is one of the workload's name, which is left alone (pure).
+pub(super) fn no_service(name: &str, ports: &[u16], there: Option<&Value>) -> Line {
+    let Some(service) = there else {
+        let port = ports.first().map_or("its port".to_string(), |port| format!("`port {port}`"));
+        let said =
+            format!("no Service: none was asked for; say {port}, or \"expose {name}\" later, to get one");
+        return Line::new(Level::Fact, "default", said);
+    };
+    let selector = service.pointer("/spec/selector").and_then(Value::as_object);
+    // The labels that the pods get.
+    let mine = |(key, value): (&String, &Value)| {
+        matches!(key.as_str(), "app" | "app.kubernetes.io/name") && value.as_str() == Some(name)
+    };
+    if selector.is_some_and(|s| !s.is_empty() && s.iter().all(mine)) {
+        return Line::new(
+            Level::Fact,
+            "service",
+            format!("service/{name} is there already and picks these pods"),
+        );
+    }
+    let said = format!("service/{name} is there already, and its selector does not pick these pods");
+    Line::new(Level::Warning, "service", said)
+}
+
 fn show(ports: &[u16]) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -53,6 +77,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_service_that_nobody_asked_for_is_not_made() {
+        let line = no_service("web", &[80], None);
+        assert_eq!(
+            line.text,
+            "no Service: none was asked for; say `port 80`, or \"expose web\" later, to get one"
+        );
+        assert!(no_service("web", &[], None).text.contains("say its port, or \"expose web\""));
+        let there = |app: &str| json!({"spec": {"selector": {"app": app}}});
+        assert!(no_service("web", &[80], Some(&there("web"))).text.ends_with("already and picks these pods"));
+        assert_eq!(no_service("web", &[80], Some(&there("api"))).level, Level::Warning);
+    }
 
     #[test]
     fn another_tag_of_the_same_image_says_its_port() {

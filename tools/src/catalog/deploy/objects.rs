@@ -118,7 +118,7 @@ pub(super) fn build(d: &Deploy, namespace: &str, image: &str, ports: &[u16]) -> 
         }
     }
     workload["spec"] = spec;
-    let service = service(d, namespace, ports, per_pod);
+    let service = service(d, namespace, ports, per_pod).filter(|_| per_pod || d.wants_service());
     objects.extend(service.map(|s| ("service", s)));
     objects.push((kind, workload));
     objects.extend(autoscaler(d, namespace, if per_pod { "StatefulSet" } else { "Deployment" }));

@@ -17,7 +17,8 @@ fn get<'a>(objects: &'a [(&'static str, Value)], kind: &str) -> &'a Value {
 
 #[test]
 fn the_sentence_of_the_todo_app() {
-    let objects = built(json!({"name": "frontend", "image": "todo-frontend:latest", "replicas": 2}), &[3000]);
+    let said = json!({"name": "frontend", "image": "todo-frontend:latest", "replicas": 2, "ports": [3000]});
+    let objects = built(said, &[3000]);
     let kinds: Vec<&str> = objects.iter().map(|(k, _)| *k).collect();
     assert_eq!(kinds, ["service", "deployment"], "nothing that was not asked for");
     let deployment = get(&objects, "deployment");
@@ -29,6 +30,26 @@ fn the_sentence_of_the_todo_app() {
     assert!(container.get("livenessProbe").is_none(), "a wrong liveness probe kills: it is not invented");
     assert!(container["resources"]["limits"].get("cpu").is_none());
     assert_eq!(get(&objects, "service")["spec"]["ports"][0]["targetPort"], 3000);
+}
+
+#[test]
+fn a_port_that_others_declare_is_no_service() {
+    let objects = built(json!({"name": "web", "image": "web:1"}), &[80]);
+    let kinds: Vec<&str> = objects.iter().map(|(k, _)| *k).collect();
+    assert_eq!(kinds, ["deployment"], "nobody asked for a Service");
+    let container = &get(&objects, "deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["ports"][0]["containerPort"], 80);
+    assert_eq!(container["readinessProbe"]["tcpSocket"]["port"], 80);
+    for asked in [
+        json!({"service": "ClusterIP"}),
+        json!({"host": "a.example"}),
+        json!({"node_port": 30080}),
+        json!({"path": "/"}),
+    ] {
+        let mut all = json!({"name": "web", "image": "web:1"});
+        all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+        assert_eq!(get(&built(all, &[80]), "service")["spec"]["ports"][0]["port"], 80, "{asked}");
+    }
 }
 
 #[test]

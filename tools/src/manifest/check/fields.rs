@@ -11,10 +11,11 @@ use crate::object::{items, text};
 const DEEPEST: usize = 60;
 
 pub(super) fn check(set: &Set<'_>) {
-    for d in set.documents {
+    for (at, d) in set.documents.iter().enumerate() {
+        let live = set.live(at);
         if let Some(definition) = set.definition(d.api_version(), d.kind()) {
             if let Some(schema) = definition.pointer("/schema/openAPIV3Schema") {
-                Walk { set, d, definitions: &Value::Null }.object(&d.value, schema, "", 0);
+                Walk { set, d, definitions: &Value::Null }.object(&d.value, live, schema, "", 0);
             }
             continue;
         }
@@ -24,10 +25,13 @@ pub(super) fn check(set: &Set<'_>) {
         let Some(definitions) = set.schemas(d.api_version()) else { continue };
         let walk = Walk { set, d, definitions };
         if let Some(schema) = walk.root() {
-            walk.object(&d.value, schema, "", 0);
+            walk.object(&d.value, live, schema, "", 0);
         }
     }
 }
+
+/// What the cluster has of an object, with which a server-side apply merges what the manifest says of it.
+type Live<'a> = Option<&'a Value>;
 
 /// One document held against the definitions of its API version.
 struct Walk<'a> {
@@ -64,7 +68,7 @@ impl<'a> Walk<'a> {
         schema
     }
 
-    fn value(&self, value: &Value, schema: &'a Value, path: &str, depth: usize) {
+    fn value(&self, value: &Value, live: Live<'_>, schema: &'a Value, path: &str, depth: usize) {
         let schema = self.resolved(schema);
         // An empty field counts as one that is not there.
         if value.is_null() || depth > DEEPEST {
@@ -92,11 +96,12 @@ impl<'a> Walk<'a> {
             return;
         }
         match value {
-            Value::Object(_) => self.object(value, schema, path, depth),
+            Value::Object(_) => self.object(value, live, schema, path, depth),
             Value::Array(list) => {
                 if let Some(of) = schema.get("items") {
                     for (i, entry) in list.iter().enumerate() {
-                        self.value(entry, of, &format!("{path}/{i}"), depth + 1);
+                        let live = counterpart(entry, live, schema);
+                        self.value(entry, live, of, &format!("{path}/{i}"), depth + 1);
                     }
                 }
             }
@@ -105,8 +110,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn object(&self, value: &Value, schema: &'a Value, path: &str, depth: usize) {
+    fn object(&self, value: &Value, live: Live<'_>, schema: &'a Value, path: &str, depth: usize) {
+        // Told beside a reference as well as in what it names.
+        let atomic = |schema: &Value| text(schema, "/x-kubernetes-map-type") == "atomic";
+        let replaced = atomic(schema);
         let schema = self.resolved(schema);
+        let live = live.filter(|_| !replaced && !atomic(schema));
         let Some(map) = value.as_object() else { return };
         let properties = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties").filter(|o| o.is_object());
@@ -117,7 +126,7 @@ impl<'a> Walk<'a> {
         for (key, inner) in map {
             let at = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
             match properties.and_then(|p| p.get(key)).or(others) {
-                Some(of) => self.value(inner, of, &at, depth + 1),
+                Some(of) => self.value(inner, live.and_then(|l| l.get(key)), of, &at, depth + 1),
                 // What every object has is not repeated in the schemas of custom kinds.
                 None if path.is_empty() && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") => {}
                 None if open => {}
@@ -125,8 +134,9 @@ impl<'a> Walk<'a> {
             }
         }
         for field in items(schema, "/required").iter().filter_map(Value::as_str) {
-            // What is there under a wrong name was told.
-            if map.get(field).is_none_or(Value::is_null) && !meant.iter().any(|m| m == field) {
+            // The rest of an object that exists stays; what is there under a wrong name was told.
+            let stays = live.and_then(|l| l.get(field)).is_some_and(|v| !v.is_null());
+            if map.get(field).is_none_or(Value::is_null) && !stays && !meant.iter().any(|m| m == field) {
                 let says = format!("{field} is missing: the API server refuses the object without it");
                 let fix = match properties.and_then(|p| p.get(field)).map(|s| text(s, "/description")) {
                     Some(about) if !about.is_empty() => format!("Add {field}: {}", first_sentence(about)),
@@ -211,6 +221,18 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The entry of a live list that an entry is merged with: the one with the same keys; none where lists are replaced whole.
+fn counterpart<'v>(entry: &Value, live: Live<'v>, schema: &Value) -> Live<'v> {
+    let keys: Vec<&str> =
+        items(schema, "/x-kubernetes-list-map-keys").iter().filter_map(Value::as_str).collect();
+    if keys.is_empty() {
+        return None;
+    }
+    // A key that is not said has its default, which the live entry shows.
+    let same = |other: &&Value| keys.iter().all(|k| entry.get(k).is_none_or(|v| other.get(k) == Some(v)));
+    live?.as_array()?.iter().find(same)
+}
+
 fn first_sentence(about: &str) -> String {
     about.split(". ").next().unwrap_or(about).chars().take(120).collect()
 }
@@ -264,7 +286,7 @@ fn belongs(path: &str, key: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use crate::manifest::check::check;
     use crate::manifest::check::tests::documents;
@@ -272,6 +294,11 @@ mod tests {
 
     /// The lines that are said of a manifest before a small schema written as the API server writes its own.
     fn said(manifest: &str) -> Vec<String> {
+        said_beside(manifest, Value::Null)
+    }
+
+    /// The same, with what the cluster has of the object.
+    fn said_beside(manifest: &str, live: Value) -> Vec<String> {
         let definition =
             |name: &str| json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}], "default": {}});
         let schemas = json!({
@@ -281,10 +308,12 @@ mod tests {
             "Spec": {"type": "object", "required": ["selector"], "properties": {"replicas": {"type": "integer"}, "paused": {"type": "boolean"},
                 "selector": {"type": "object", "description": "Selector of pods. More."}, "mode": {"type": "string", "enum": ["Recreate", "RollingUpdate"]},
                 "port": {"oneOf": [{"type": "integer"}, {"type": "string"}]}, "list": {"type": "array", "items": definition("Entry")},
+                "whole": {"type": "object", "x-kubernetes-map-type": "atomic", "required": ["key"], "properties": {"key": {"type": "string"}}},
+                "merged": {"type": "array", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "required": ["port"], "properties": {"name": {"type": "string"}, "port": {"type": "integer"}}}},
                 "securityContext": {"type": "object", "properties": {"fsGroup": {"type": "integer"}}}}},
             "Entry": {"type": "object", "required": ["containerPort"], "properties": {"containerPort": {"type": "integer"}, "inner": definition("Entry")}},
         });
-        let mut known = Known::default();
+        let mut known = Known { lives: vec![live], ..Known::default() };
         known.schemas.insert("apps/v1".into(), Some(schemas));
         let manifest =
             format!("apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n{manifest}");
@@ -331,6 +360,21 @@ mod tests {
         let good = "  selector: {anything: goes}\n  replicas: 2\n  paused: ~\n  mode: Recreate\n  port: http\n  list: [{containerPort: 1, inner: {containerPort: 2}}]\n";
         assert_eq!(said(good), [""; 0]);
         assert_eq!(said(&good.replace("port: http", "port: 80")), [""; 0]);
+    }
+
+    #[test]
+    fn what_an_object_has_already_is_not_missing() {
+        let live = json!({"spec": {"selector": {"app": "d"}, "whole": {"key": "k"}, "list": [{"containerPort": 1}],
+            "merged": [{"name": "http", "port": 80}]}});
+        assert_eq!(said("  replicas: 2\n").len(), 1, "a new object needs its selector");
+        assert_eq!(said_beside("  replicas: 2\n", live.clone()), [""; 0]);
+        assert_eq!(said_beside("  merged: [{name: http}]\n", live.clone()), [""; 0]);
+        // What is replaced as a whole, or is new, must be whole.
+        for partial in ["  whole: {}\n", "  list: [{}]\n", "  merged: [{name: https}]\n"] {
+            assert_eq!(said_beside(partial, live.clone()).len(), 1, "{partial}");
+        }
+        let bare = json!({"metadata": {"name": "d"}, "spec": {"replicas": 1}});
+        assert_eq!(said_beside("  replicas: 2\n", bare).len(), 1, "the object has no selector either");
     }
 
     #[test]

@@ -110,6 +110,11 @@ impl<'a> Set<'a> {
         namespace_of(document, &self.known.namespace)
     }
 
+    /// What the cluster has of a document, by its place in the set.
+    pub fn live(&self, at: usize) -> Option<&'a Value> {
+        self.known.lives.get(at).filter(|live| !live.is_null())
+    }
+
     /// One object, of the set or else of the cluster.
     pub fn find(&self, kind: &'static str, namespace: &str, name: &str) -> Found<'a> {
         match self.own(kind, namespace, name) {

@@ -32,10 +32,10 @@ enum Answer {
     Schemas(Option<Value>),
 }
 
-/// What the checks of these documents want to know of the cluster. What may not be seen is left open: the checks then
-/// say so.
-pub async fn known(cluster: &Cluster, documents: &[Document]) -> Known {
-    let mut known = Known { namespace: cluster.namespace().into(), ..Known::default() };
+/// What the checks of these documents want to know of the cluster, of which it has `lives` already (in their order). What
+/// may not be seen is left open: the checks then say so.
+pub async fn known(cluster: &Cluster, documents: &[Document], lives: Vec<Value>) -> Known {
+    let mut known = Known { namespace: cluster.namespace().into(), lives, ..Known::default() };
     for _ in 0..ROUNDS {
         let asks: Vec<Ask> = check(documents, &known).asks.into_iter().filter(|a| !known.has(a)).collect();
         if asks.is_empty() {
