@@ -145,14 +145,12 @@ fn paused(engine: &mut Engine<'_>, one: &Deployment) {
         json!({"action": "resume", "workload": object.to_string(), "namespace": one.metadata.namespace});
     let says =
         format!("is paused, and {} of {replicas} pods have its latest change", status.updated_replicas);
-    let mut finding =
-        Finding::new(&PAUSED, object.clone(), says).seen(object.clone(), "spec.paused", "true");
+    let mut finding = Finding::new(&PAUSED, object.clone(), says).seen(object.clone(), "spec.paused", "true");
     for (container, image, runs) in images_that_wait(engine, one) {
         let at = format!("spec.template.spec.containers[{container}].image");
         finding = finding.seen(object.clone(), at, format!("{image}; the pods run {runs}"));
     }
-    let finding = finding
-        .fix(Fix::call("resume it, which rolls the change out", "rollout", arguments));
+    let finding = finding.fix(Fix::call("resume it, which rolls the change out", "rollout", arguments));
     engine.found(finding);
 }
 
