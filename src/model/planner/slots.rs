@@ -58,6 +58,8 @@ pub enum Slot {
     /// `todo-frontend:latest`; with `MarkedImage` only what shows by a tag or digest that it is one.
     Image,
     MarkedImage,
+    /// An image and its tag, apart: "nginx 1.27".
+    VersionedImage,
     /// A tag without its image.
     Tag,
     Port,
@@ -124,6 +126,7 @@ impl Slot {
             "plan" => Slot::PlanId,
             "image" => Slot::Image,
             "marked_image" => Slot::MarkedImage,
+            "versioned_image" => Slot::VersionedImage,
             "tag" => Slot::Tag,
             "port" => Slot::Port,
             "ports" => Slot::Ports,
@@ -198,6 +201,7 @@ pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Slot::PlanId => r.plan_id(at),
         Slot::Image => r.image(at),
         Slot::MarkedImage => r.marked_image(at),
+        Slot::VersionedImage => r.versioned_image(at),
         Slot::Tag => r.tag(at),
         Slot::Port => r.port(at),
         Slot::Ports => r.ports(at),

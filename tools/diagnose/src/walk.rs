@@ -34,6 +34,9 @@ pub fn diagnose(snap: &Snapshot, scope: &Scope) -> Diagnosis {
         at += 1;
         relevant.as_ref().is_none_or(|r| r.contains(&Key(at - 1)))
     });
+    if let Some(asked) = &scope.object {
+        findings.iter_mut().filter(|f| f.object == *asked).for_each(rules::workloads::answers);
+    }
     rank::order(&mut findings, snap.now);
     Diagnosis { findings, blind_spots: snap.blind.clone(), objects: snap.len(), asks }
 }

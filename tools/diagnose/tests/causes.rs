@@ -46,6 +46,12 @@ struct Fixture {
     /// Certificates that were read: `namespace/name`.
     #[serde(default)]
     certificates: BTreeMap<String, CertificateOf>,
+    /// The object that is asked about, as `kind/namespace/name`; else everything is.
+    #[serde(default)]
+    asked: String,
+    /// The class of what is found, where what is asked about makes it another than the catalogue's.
+    #[serde(default)]
+    class: Option<Class>,
     /// What the engine must have asked for, as parts of the ask's debug form.
     #[serde(default)]
     asks: Vec<String>,
@@ -218,12 +224,19 @@ fn told(diagnosis: &Diagnosis) -> String {
 }
 
 fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
-    let diagnosis = diagnose(&snapshot(fixture, &fixture.fault, &fixture.logs, false), &Scope::default());
+    let parts: Vec<&str> = fixture.asked.split('/').collect();
+    let object = match parts[..] {
+        [kind, namespace, name] => Some(Object::new(kind, namespace, name)),
+        _ => None,
+    };
+    let scope = Scope { object, ..Scope::default() };
+    let diagnosis = diagnose(&snapshot(fixture, &fixture.fault, &fixture.logs, false), &scope);
     let class = fixture
         .expect
         .first()
         .and_then(|e| rules::causes().find(|c| c.id == e.cause))
         .map_or(Class::Fault, |c| c.class);
+    let class = fixture.class.unwrap_or(class);
     let of_class: Vec<_> = diagnosis.findings.iter().filter(|f| f.class == class).collect();
     let faults = diagnosis.of(Class::Fault).count();
     let wrong = |why: String| Err(format!("{name} {}: {why}\n{}", fixture.about, told(&diagnosis)));
@@ -273,7 +286,7 @@ fn check(name: &str, fixture: &Fixture) -> Result<(), String> {
     if let Some(ask) = fixture.asks.iter().find(|a| !asked.contains(*a)) {
         return wrong(format!("it does not ask for {ask}; it asks {asked}"));
     }
-    let twin = diagnose(&snapshot(fixture, &fixture.healthy, &fixture.healthy_logs, true), &Scope::default());
+    let twin = diagnose(&snapshot(fixture, &fixture.healthy, &fixture.healthy_logs, true), &scope);
     let ids: Vec<&str> = fixture.expect.iter().map(|e| e.cause.as_str()).collect();
     if twin.of(Class::Fault).count() > 0 || twin.findings.iter().any(|f| ids.contains(&f.cause.as_str())) {
         return Err(format!("{name}: its healthy twin is found unwell\n{}", told(&twin)));

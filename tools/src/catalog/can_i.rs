@@ -14,6 +14,7 @@ use self::asked::Check;
 use self::rbac::Roles;
 use self::subject::Subject;
 use crate::cluster::Cluster;
+use crate::cluster::read::Listing;
 use crate::cluster::resolve::nearest;
 use crate::error::ToolError;
 use crate::object::{builtin, text};
@@ -95,6 +96,12 @@ impl Query for CanI {
                     let answers = answers?;
                     let mut report = tell::answers(&place, &answers);
                     if answers.iter().any(|a| !a.allowed) {
+                        // Of oneself the names that bindings use are not all known; and who may not read roles gets the no.
+                        if subject != Subject::Myself
+                            && let Ok(roles) = rbac::read(cluster, namespace).await
+                        {
+                            report.say.extend(tell::slips(&answers, &roles, &subject));
+                        }
                         report.say.extend(subject.caveat().map(String::from));
                     }
                     Ok(report)
@@ -148,11 +155,34 @@ async fn subject_exists(cluster: &Cluster, subject: &Subject) -> Result<(), Tool
     if !matches!(cluster.find(&kind, namespace, name).await, Ok(None)) {
         return Ok(());
     }
-    let names = cluster.names(&kind, Some(namespace)).await;
-    Err(ToolError::NotFound {
+    let everywhere =
+        Listing { fields: Some(format!("metadata.name={name}")), limit: Some(500), ..Listing::default() };
+    let found = cluster.list(&kind, None, &everywhere).await.map(|l| l.items).unwrap_or_default();
+    let places: Vec<&str> = found.iter().map(|item| text(item, "/metadata/namespace")).collect();
+    let names = match places.is_empty() {
+        true => cluster.names(&kind, Some(namespace)).await,
+        false => Vec::new(),
+    };
+    Err(no_account(namespace, name, &places, &names))
+}
+
+/// Which accounts may be meant: one of that name in another namespace, else one of a similar name here (pure).
+fn no_account(namespace: &str, name: &str, places: &[&str], names: &[String]) -> ToolError {
+    let mut places = places.to_vec();
+    places.sort_by(|a, b| {
+        let alike = |place: &str| strsim::normalized_damerau_levenshtein(namespace, place);
+        alike(b).total_cmp(&alike(a)).then(a.cmp(b))
+    });
+    let elsewhere: Vec<String> =
+        places.iter().take(3).map(|p| sanitize::line(&format!("serviceaccount/{p}/{name}"))).collect();
+    let similar = match elsewhere.is_empty() {
+        true => nearest(name, names.iter().map(String::as_str)),
+        false => elsewhere,
+    };
+    ToolError::NotFound {
         message: format!("there is no serviceaccount `{name}` in namespace {namespace}"),
-        similar: nearest(name, names.iter().map(String::as_str)),
-    })
+        similar,
+    }
 }
 
 impl Roles {
@@ -161,5 +191,20 @@ impl Roles {
         (!self.unread.is_empty()).then(|| {
             format!("{} could not be read: what they give is not in this answer.", self.unread.join(" and "))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_of_another_namespace_is_named_as_it_can_be_said() {
+        let missing = |places: &[&str]| no_account("play-staging", "ci", places, &["cli".to_string()]).hint();
+        assert_eq!(
+            missing(&["zoo", "play"]).unwrap(),
+            "Did you mean serviceaccount/play/ci or serviceaccount/zoo/ci?"
+        );
+        assert_eq!(missing(&[]).unwrap(), "Did you mean cli?");
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::rollout::{Revision, revisions};
-use crate::cluster::wait::{self, State, assess};
+use crate::cluster::wait::{self, Rollout, State, assess};
 use crate::diff::{self, FieldChange};
 use crate::error::ToolError;
 use crate::object::{ObjectRef, items, text};
@@ -79,8 +79,7 @@ impl RolloutStatus {
             }
         };
         let revision = current.map(|r| format!(" at revision {}", r.number)).unwrap_or_default();
-        let paused = live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
-        let paused = if paused { ", paused" } else { "" };
+        let paused = if is_paused(live) { ", paused" } else { "" };
         say.insert(
             0,
             format!(
@@ -88,10 +87,15 @@ impl RolloutStatus {
                 object.namespace, rollout.ready, rollout.desired
             ),
         );
+        let waits = waiting(live, current);
+        if let Some(line) = behind_pause(live, &rollout, &waits) {
+            say.insert(1, line);
+        }
         let mut report = Report { say, about: vec![object.clone()], ..Report::default() };
         report.data = json!({
             "object": object, "state": word, "paused": !paused.is_empty(), "ready": rollout.ready,
             "desired": rollout.desired, "pods": rollout.pods, "revision": current.map(|r| r.number),
+            "waits": waits,
         });
         if !revisions.is_empty() {
             report.blocks.push(Block::Table(history(revisions, current, now)));
@@ -99,6 +103,14 @@ impl RolloutStatus {
                 .iter()
                 .map(|r| json!({"number": r.number, "created": r.created, "images": images(r), "change_cause": cause(r)}))
                 .collect();
+        }
+        if let Some(current) = current.filter(|_| self.diff == Some(true) && !waits.is_empty()) {
+            // The change that somebody looks for is the one that waits, unless they name revisions.
+            if self.from.is_none() && self.to.is_none() {
+                let before = format!("REVISION {}", current.number);
+                report.blocks.push(Block::Table(differences(&before, "NOT OUT YET", &waits)));
+                return Ok(report);
+            }
         }
         if self.compares() {
             let (from, to) = self.compared(object, revisions, current)?;
@@ -109,7 +121,9 @@ impl RolloutStatus {
                     .say
                     .push(format!("Revisions {} and {} have the same template.", from.number, to.number));
             } else {
-                report.blocks.push(Block::Table(differences(from, to, &changes)));
+                let (before, after) =
+                    (format!("REVISION {}", from.number), format!("REVISION {}", to.number));
+                report.blocks.push(Block::Table(differences(&before, &after, &changes)));
             }
             report.data["diff"] = json!({"from": from.number, "to": to.number, "changes": changes});
         }
@@ -185,18 +199,61 @@ fn history(revisions: &[Revision], current: Option<&Revision>, now: jiff::Timest
     table
 }
 
-fn differences(from: &Revision, to: &Revision, changes: &[FieldChange]) -> Table {
-    let (before, after) = (format!("REVISION {}", from.number), format!("REVISION {}", to.number));
-    let mut table = Table::new("what changed", &["FIELD", &before, &after]);
-    let shown = |value: &Option<Value>| match value {
-        None => "(none)".to_string(),
-        Some(Value::String(s)) => s.clone(),
-        Some(other) => crate::report::bounded(&other.to_string(), 300),
-    };
+fn differences(before: &str, after: &str, changes: &[FieldChange]) -> Table {
+    let mut table = Table::new("what changed", &["FIELD", before, after]);
     for change in changes {
         table.push([diff::human_path(&change.path), shown(&change.before), shown(&change.after)]);
     }
     table
+}
+
+fn shown(value: &Option<Value>) -> String {
+    match value {
+        None => "(none)".to_string(),
+        Some(Value::String(s)) => s.clone(),
+        Some(other) => crate::report::bounded(&other.to_string(), 300),
+    }
+}
+
+/// What a pause holds back: how the template differs from the revision that runs.
+fn waiting(live: &Value, current: Option<&Revision>) -> Vec<FieldChange> {
+    let template = live.pointer("/spec/template").filter(|_| is_paused(live));
+    let Some((template, current)) = template.zip(current) else { return Vec::new() };
+    diff::fields(&current.template, template).into_iter().map(FieldChange::masked).collect()
+}
+
+fn is_paused(live: &Value) -> bool {
+    live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
+}
+
+/// The sentence about a change that is not out because of a pause; none where nothing waits.
+fn behind_pause(live: &Value, rollout: &Rollout, waits: &[FieldChange]) -> Option<String> {
+    const MOST: usize = 4;
+    if !is_paused(live) {
+        return None;
+    }
+    let count = |at: &str| live.pointer(at).and_then(Value::as_i64).unwrap_or(0);
+    let updated = count("/status/updatedReplicas");
+    if waits.is_empty() {
+        let half = updated < rollout.desired && count("/status/replicas") > 0;
+        return half.then(|| {
+            format!(
+                "Paused: {updated} of {} pods have its latest change. Resume it to roll out the rest.",
+                rollout.desired
+            )
+        });
+    }
+    let told = |c: &FieldChange| {
+        let path = diff::human_path(&c.path);
+        let path = path.strip_prefix("spec.").unwrap_or(&path);
+        let text = format!("{path} {} → {}", shown(&c.before), shown(&c.after));
+        sanitize::line(&crate::redact::text(&text))
+    };
+    let mut changes: Vec<String> = waits.iter().take(MOST).map(told).collect();
+    if waits.len() > MOST {
+        changes.push(format!("{} more", waits.len() - MOST));
+    }
+    Some(format!("Paused, and not out yet: {}. Resume it to roll this out.", changes.join(", ")))
 }
 
 #[cfg(test)]
@@ -254,5 +311,28 @@ mod tests {
         assert!(chosen.for_model().contains("api:1 | api:3"));
         let missing = report(json!({"workload": "api", "from": 2}), &live(2)).unwrap_err();
         assert!(missing.to_string().contains("keeps 1, 3, 4"), "{missing}");
+    }
+
+    #[test]
+    fn what_a_pause_holds_back() {
+        let paused = |image: &str, updated: i64| {
+            let mut live = live(2);
+            live["spec"]["paused"] = json!(true);
+            live["spec"]["template"] = revision(4, image, "beta-two").template;
+            live["status"]["updatedReplicas"] = json!(updated);
+            live
+        };
+        let waits = report(json!({"workload": "api"}), &paused("api:5", 0)).unwrap();
+        assert_eq!(waits.say[0], "deployment/api in todo: 2 of 2 pods ready at revision 4, paused.");
+        let line =
+            "Paused, and not out yet: containers[api].image api:4 → api:5. Resume it to roll this out.";
+        assert_eq!(waits.say[1], line);
+        let shown =
+            report(json!({"workload": "api", "diff": true}), &paused("api:5", 0)).unwrap().for_model();
+        assert!(shown.contains("FIELD | REVISION 4 | NOT OUT YET"), "{shown}");
+        let quiet = report(json!({"workload": "api"}), &paused("api:4", 2)).unwrap();
+        assert_eq!(quiet.say.len(), 1, "nothing waits: {:?}", quiet.say);
+        let half = report(json!({"workload": "api"}), &paused("api:4", 1)).unwrap();
+        assert!(half.say[1].starts_with("Paused: 1 of 2 pods have"), "{:?}", half.say);
     }
 }

@@ -29,6 +29,20 @@ impl Reader<'_> {
         if is_kind || !marked { Vec::new() } else { self.image(at) }
     }
 
+    /// An image without a tag, and the tag as a word of its own: `nginx 1.27`, `nginx version 1.27`.
+    pub fn versioned_image(&self, at: usize) -> Vec<Found> {
+        let bare = self.tokens.get(at).filter(|t| !t.raw.contains([':', '@']));
+        let is_kind = self.slashed(at, |_| true).is_some();
+        let Some(bare) = bare.filter(|_| !is_kind && !self.image(at).is_empty()) else { return Vec::new() };
+        let tag_at = at + 1 + usize::from(self.is_unit(at + 1, &["version", "tag"]));
+        let tags = self.tag(tag_at).into_iter();
+        tags.filter_map(|(end, tag)| match tag {
+            Value::Json(Json::String(tag)) => Some((end, Value::Json(json!(format!("{}:{tag}", bare.raw))))),
+            _ => None,
+        })
+        .collect()
+    }
+
     /// A tag alone: `1.28`, `v2`, `a1b2c3d`.
     pub fn tag(&self, at: usize) -> Vec<Found> {
         let Some(token) = self.tokens.get(at) else { return Vec::new() };
@@ -357,6 +371,8 @@ mod tests {
             ("file", "k8s/", json!("k8s/")),
             ("file", "app.yaml", json!("app.yaml")),
             ("tag", "1.28", json!("1.28")),
+            ("versioned_image", "nginx 1.27", json!("nginx:1.27")),
+            ("versioned_image", "ghcr.io/shop/api version v2", json!("ghcr.io/shop/api:v2")),
         ] {
             assert_eq!(read(slot, text), Some(want), "{slot}: {text}");
         }
@@ -370,6 +386,9 @@ mod tests {
             ("file", "deployment/web"),
             ("file", "backend"),
             ("tag", "new"),
+            ("versioned_image", "nginx"),
+            ("versioned_image", "nginx 3"),
+            ("versioned_image", "nginx:1.26 1.27"),
             ("pairs", "--replicas=3x"),
         ] {
             assert_eq!(read(slot, text), None, "{slot}: {text}");

@@ -154,7 +154,12 @@ fn touched(calls: &[Call]) -> Vec<(String, String)> {
     let text = |c: &Call, key: &str| c.args.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let bare = |workload: String| workload.rsplit('/').next().unwrap_or_default().to_owned();
     let actions = calls.iter().filter(|c| grammar.is_action(&c.name));
-    actions.map(|c| (bare(text(c, "workload")), text(c, "namespace"))).collect()
+    // A Job or a node is called by its name.
+    let target = |c: &Call| match text(c, "workload") {
+        none if none.is_empty() => text(c, "name"),
+        workload => workload,
+    };
+    actions.map(|c| (bare(target(c)), text(c, "namespace"))).collect()
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn sample(slot: Slot, random: &mut Random) -> &'static str {
         Slot::Field => &["deployment", "deployment.spec.strategy"],
         Slot::Verb => &["delete", "create"],
         Slot::Account => &["builder"],
+        Slot::VersionedImage => &["nginx 1.27", "ghcr.io/shop/api v2"],
         Slot::File => &["k8s/app.yaml", "./charts/todo", "\"my folder\""],
     };
     some[random.below(some.len())]

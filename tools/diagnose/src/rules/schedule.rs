@@ -8,6 +8,7 @@ mod odd;
 mod place;
 mod rejected;
 mod room;
+mod surge;
 mod topology;
 mod volumes;
 mod weigh;

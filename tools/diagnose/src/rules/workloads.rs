@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::engine::Engine;
-use crate::finding::{Cause, Finding, Fix, Object};
+use crate::finding::{Cause, Class, Finding, Fix, Object};
 use crate::index::Workload;
 use crate::model::{DaemonSet, Deployment, Port, Selector};
 use crate::rules::admission::pod_change;
@@ -119,6 +119,15 @@ fn all_at_once(engine: &mut Engine<'_>, one: &Deployment) {
     engine.found(finding);
 }
 
+/// What is good practice in general and the answer when it is this object that somebody asked about: a change that does
+/// not come out is what they miss.
+pub(crate) fn answers(finding: &mut Finding) {
+    if finding.cause == PAUSED.id {
+        finding.class = Class::Fault;
+        finding.severity = 3;
+    }
+}
+
 /// A change waits. While it is paused no ReplicaSet is made for a new template, and so no pod counts as updated.
 fn paused(engine: &mut Engine<'_>, one: &Deployment) {
     let (status, replicas) = (&one.status, one.spec.replicas.unwrap_or(1));
@@ -136,10 +145,25 @@ fn paused(engine: &mut Engine<'_>, one: &Deployment) {
         json!({"action": "resume", "workload": object.to_string(), "namespace": one.metadata.namespace});
     let says =
         format!("is paused, and {} of {replicas} pods have its latest change", status.updated_replicas);
-    let finding = Finding::new(&PAUSED, object.clone(), says)
-        .seen(object, "spec.paused", "true")
-        .fix(Fix::call("resume it, which rolls the change out", "rollout", arguments));
+    let mut finding = Finding::new(&PAUSED, object.clone(), says).seen(object.clone(), "spec.paused", "true");
+    for (container, image, runs) in images_that_wait(engine, one) {
+        let at = format!("spec.template.spec.containers[{container}].image");
+        finding = finding.seen(object.clone(), at, format!("{image}; the pods run {runs}"));
+    }
+    let finding = finding.fix(Fix::call("resume it, which rolls the change out", "rollout", arguments));
     engine.found(finding);
+}
+
+/// Containers whose image is another in the template than in the pods: name, image of the template, image of the pods.
+fn images_that_wait<'a>(engine: &Engine<'a>, one: &'a Deployment) -> Vec<(&'a str, &'a str, &'a str)> {
+    let workload = engine.index.workload_named(&Object::of("deployment", &one.metadata));
+    let pods = workload.map_or(&[][..], |w| w.pods.as_slice());
+    let older = |name: &str, image: &str| {
+        let mut all = pods.iter().flat_map(|p| &p.spec.containers);
+        all.find(|c| c.name == name && c.image != image).map(|c| c.image.as_str())
+    };
+    let wanted = one.spec.template.spec.containers.iter();
+    wanted.filter_map(|c| Some((c.name.as_str(), c.image.as_str(), older(&c.name, &c.image)?))).collect()
 }
 
 /// A DaemonSet that runs on no node, by a label that looks mistaken. One that waits for nodes of a kind that the cluster

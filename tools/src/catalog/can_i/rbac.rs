@@ -117,6 +117,15 @@ fn together(
     found
 }
 
+/// A rule that would give what is asked if it named the API group that the resource is in.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Slip {
+    /// `role/reader by rolebinding/ci`.
+    pub source: String,
+    /// The groups that the rule names.
+    pub groups: Vec<String>,
+}
+
 impl Rule {
     pub(super) fn of(rule: &Value) -> Self {
         let list = |key: &str| -> Vec<String> {
@@ -144,6 +153,22 @@ impl Rule {
             });
         }
         self.is_about(check) && (self.names.is_empty() || self.names.contains(&check.name))
+    }
+
+    /// Whether it would give what is asked if its groups were right: the resource is named in so many words, and no
+    /// group of the rule is the one that has it.
+    fn misses_the_group(&self, check: &Check) -> bool {
+        let whole = match check.subresource.as_str() {
+            "" => check.resource.clone(),
+            sub => format!("{}/{sub}", check.resource),
+        };
+        let elsewhere = !self.groups.iter().any(|g| g == "*" || *g == check.group);
+        let right = Self { groups: vec![check.group.clone()], ..self.clone() };
+        !check.resource.starts_with('/')
+            && check.resource != "*"
+            && elsewhere
+            && self.resources.contains(&whole)
+            && right.covers(check)
     }
 
     /// Whether it is about that resource, whatever the verb and the name.
@@ -185,6 +210,17 @@ impl Roles {
     /// The grants that give somebody what is asked.
     pub(super) fn giving<'a>(&'a self, check: &'a Check) -> impl Iterator<Item = &'a Grant> {
         self.grants.iter().filter(|g| g.holds_in(check) && g.rules.iter().any(|r| r.covers(check)))
+    }
+
+    /// The grants of somebody that were meant to give what is asked and name another API group.
+    pub(super) fn slips(&self, check: &Check, subject: &Subject) -> Vec<Slip> {
+        let grants = self.grants.iter().filter(|g| g.holds_in(check) && g.is_for(subject));
+        grants
+            .filter_map(|g| {
+                let rule = g.rules.iter().find(|r| r.misses_the_group(check))?;
+                Some(Slip { source: g.source(), groups: rule.groups.clone() })
+            })
+            .collect()
     }
 }
 
@@ -259,5 +295,36 @@ mod tests {
         let node =
             Check { resource: "nodes".into(), namespaced: false, ..check("delete", "", "nodes", "", "") };
         assert_eq!(roles.giving(&node).count(), 0);
+    }
+
+    #[test]
+    fn the_right_resource_in_the_wrong_group_is_a_slip() {
+        let grant = |rules: Value, subject: &str| Grant {
+            rules: items(&rules, "").iter().map(Rule::of).collect(),
+            role: "role/reader".into(),
+            binding: "rolebinding/ci".into(),
+            scope: Some("todo".into()),
+            subjects: vec![json!({"kind": "ServiceAccount", "name": subject})],
+        };
+        let rules = |groups: Value, verbs: Value| json!([{"apiGroups": groups, "resources": ["jobs", "pods"], "verbs": verbs}]);
+        let ci = Subject::of(Some("sa/ci"), "todo").unwrap();
+        let jobs = check("list", "batch", "jobs", "", "");
+        let slips =
+            |grant: Grant, check: &Check| Roles { grants: vec![grant], ..Roles::default() }.slips(check, &ci);
+        let reader = || grant(rules(json!([""]), json!(["get", "list"])), "ci");
+        assert_eq!(
+            slips(reader(), &jobs),
+            [Slip { source: "role/reader by rolebinding/ci".into(), groups: vec![String::new()] }]
+        );
+        assert!(slips(reader(), &check("list", "", "pods", "", "")).is_empty(), "that one is given");
+        assert!(
+            slips(reader(), &check("delete", "batch", "jobs", "", "")).is_empty(),
+            "nor was the verb meant"
+        );
+        assert!(slips(grant(rules(json!(["", "batch"]), json!(["get"])), "ci"), &jobs).is_empty());
+        assert!(
+            slips(grant(rules(json!([""]), json!(["list"])), "other"), &jobs).is_empty(),
+            "somebody else's"
+        );
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Answered;
 use super::asked::{Check, shown};
-use super::rbac::{Grant, Roles, Rule};
+use super::rbac::{Grant, Roles, Rule, Slip};
 use super::subject::Subject;
 use crate::object::{items, text};
 use crate::redact;
@@ -74,6 +74,40 @@ pub(super) fn answers(place: &Place<'_>, answers: &[Answered]) -> Report {
     report
 }
 
+/// Why a no may be a mistake, one line each.
+pub(super) fn slips(answered: &[Answered], roles: &Roles, subject: &Subject) -> Vec<String> {
+    const MOST: usize = 3;
+    let refused = answered.iter().filter(|a| !a.allowed);
+    let all =
+        refused.flat_map(|a| roles.slips(&a.check, subject).into_iter().map(move |s| slip(&a.check, &s)));
+    let mut said: Vec<String> = all.collect();
+    said.dedup();
+    said.truncate(MOST);
+    said
+}
+
+/// The commonest mistake in a role: it names the resource, in a group that does not have it.
+fn slip(check: &Check, slip: &Slip) -> String {
+    let called = |group: &str| match group {
+        "" => "the core group".to_string(),
+        group => format!("the group {group}"),
+    };
+    let named = match slip.groups.as_slice() {
+        [] => "no group".to_string(),
+        groups => groups.iter().map(|g| called(g)).collect::<Vec<_>>().join(" and "),
+    };
+    let resource = match check.subresource.as_str() {
+        "" => check.resource.clone(),
+        sub => format!("{}/{sub}", check.resource),
+    };
+    safe(&format!(
+        "{} names {resource} in {named}, and that is in {}: its rule needs apiGroups [\"{}\"].",
+        slip.source,
+        called(&check.group),
+        check.group
+    ))
+}
+
 /// The same from roles and bindings alone, where the API server may not be asked about others.
 pub(super) fn by_roles(place: &Place<'_>, checks: &[Check], roles: &Roles, subject: &Subject) -> Report {
     let answered: Vec<Answered> = checks
@@ -85,6 +119,7 @@ pub(super) fn by_roles(place: &Place<'_>, checks: &[Check], roles: &Roles, subje
         })
         .collect();
     let mut report = answers(place, &answered);
+    report.say.extend(slips(&answered, roles, subject));
     report.say.push("This was told from the roles and bindings; other authorizers were not asked.".into());
     report.say.extend(roles.blind());
     report.say.extend(subject.caveat().map(String::from));
@@ -399,6 +434,29 @@ mod tests {
             json!({"status": {"resourceRules": [], "incomplete": true, "evaluationError": "webhook: no"}});
         let report = own_rules(&place(), &answer, None);
         assert_eq!(report.say[1], "The API server says that this list may not be complete: webhook: no.");
+    }
+
+    #[test]
+    fn a_rule_in_the_wrong_group_is_told() {
+        let check = |group: &str, resource: &str| Check {
+            group: group.into(),
+            resource: resource.into(),
+            ..Check::default()
+        };
+        let wrong = |groups: &[&str]| Slip {
+            source: "role/report-reader by rolebinding/ci".into(),
+            groups: groups.iter().map(|g| (*g).to_string()).collect(),
+        };
+        assert_eq!(
+            slip(&check("batch", "jobs"), &wrong(&[""])),
+            "role/report-reader by rolebinding/ci names jobs in the core group, and that is in the group batch: \
+             its rule needs apiGroups [\"batch\"]."
+        );
+        let core = slip(&check("", "pods"), &wrong(&["apps", "batch"]));
+        assert!(
+            core.contains("names pods in the group apps and the group batch, and that is in the core group"),
+            "{core}"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::model::{Event, Pod};
 use crate::quantity;
 use crate::rules::schedule::cluster::{of_container, requests, show};
 use crate::rules::schedule::volumes::holder;
-use crate::rules::schedule::{Case, list, nodes};
+use crate::rules::schedule::{Case, list, nodes, surge};
 use crate::rules::similar::nearest;
 
 pub(super) const EXCEEDS: Cause =
@@ -185,6 +185,10 @@ pub(super) fn full<'a>(engine: &mut Engine<'a>, case: &Case<'a, '_>, of: &[Strin
     let preempted = preempted(engine, case);
     if !preempted.is_empty() {
         return preempted;
+    }
+    let deadlock = surge::deadlock(engine, case, &FULL, of, at);
+    if !deadlock.is_empty() {
+        return deadlock;
     }
     // What lacks the same room waits for the same thing: one cause, told with the first that waits.
     if let Some(key) = case.cluster.full.borrow().get(of) {
