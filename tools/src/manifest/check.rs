@@ -31,10 +31,12 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde_json::Value;
 use set::Set;
 
 use super::Document;
 use super::known::{Ask, Known};
+use crate::diff;
 use crate::object::ObjectRef;
 
 /// How much it matters.
@@ -106,11 +108,62 @@ const FAMILIES: &[fn(&Set<'_>)] = &[
     pod_security::check,
 ];
 
+/// What is said of something that a manifest leaves out. Of an object that exists it holds only when the object does not
+/// have it either.
+const OF_WHAT_IS_LEFT_OUT: [&str; 9] = [
+    "missing-limit",
+    "missing-request",
+    "selector-mismatch",
+    "probe-port",
+    "undeclared-volume",
+    "undeclared-target-port",
+    "service-selects-nothing",
+    "hpa-without-requests",
+    "pod-security",
+];
+
 /// Checks documents, which may name things of each other.
 pub fn check(documents: &[Document], known: &Known) -> Checked {
+    let mut checked = alone(documents, known);
+    let left_out = |f: &Finding| OF_WHAT_IS_LEFT_OUT.contains(&f.check);
+    if known.lives.iter().any(|live| !live.is_null()) && checked.findings.iter().any(left_out) {
+        let merged = alone(&whole(documents, &known.lives), known).findings;
+        checked.findings = std::mem::take(&mut checked.findings)
+            .into_iter()
+            .filter_map(|found| if left_out(&found) { confirmed(found, &merged) } else { Some(found) })
+            .collect();
+    }
+    checked
+}
+
+fn alone(documents: &[Document], known: &Known) -> Checked {
     let set = Set::new(documents, known);
     for family in FAMILIES {
         family(&set);
     }
     set.checked()
+}
+
+/// The documents as they will be, each laid over what the cluster has of it.
+fn whole(documents: &[Document], lives: &[Value]) -> Vec<Document> {
+    let mut documents = documents.to_vec();
+    for (document, live) in documents.iter_mut().zip(lives).filter(|(_, live)| !live.is_null()) {
+        let mut merged = diff::overlay(live, &document.value);
+        // A selector is replaced as a whole.
+        if let (Some(said), Some(selector)) =
+            (document.value.pointer("/spec/selector"), merged.pointer_mut("/spec/selector"))
+        {
+            *selector = said.clone();
+        }
+        document.value = merged;
+    }
+    documents
+}
+
+/// A finding as it holds for the merged objects; none when it does not. Its place stays where the manifest has it.
+fn confirmed(found: Finding, merged: &[Finding]) -> Option<Finding> {
+    let mut same = merged.iter().filter(|f| f.check == found.check && f.object == found.object);
+    let exact = same.clone().find(|f| f.says == found.says);
+    let Finding { says, fix, level, .. } = exact.or_else(|| same.next())?.clone();
+    Some(Finding { says, fix, level, ..found })
 }

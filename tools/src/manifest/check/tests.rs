@@ -69,6 +69,33 @@ pub(super) fn run(manifest: &str, live: &str) -> Checked {
     panic!("the checks ask without end");
 }
 
+/// The same for objects that exist, as `lives` has them.
+fn over(manifest: &str, lives: &str) -> Vec<String> {
+    let documents = documents(manifest);
+    let lives = self::documents(lives).into_iter().map(|d| d.value).collect();
+    let mut known = Known { namespace: "default".into(), lives, ..Known::default() };
+    known.lists.insert(("limitrange".into(), "default".into()), Some(Vec::new()));
+    let checked = check(&documents, &known);
+    checked.findings.iter().map(|f| format!("{} {}", f.check, f.says)).collect()
+}
+
+#[test]
+fn what_an_object_has_is_not_left_out_by_a_manifest() {
+    let partial = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: web, image: 'web:1', volumeMounts: [{name: data, mountPath: /d}], startupProbe: {httpGet: {port: http}}}]}}}\n";
+    let live = |resources: &str, volume: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      volumes: [{{name: {volume}, emptyDir: {{}}}}]\n      containers: [{{name: sidecar, image: 's:1', resources: {resources}}}, {{name: web, image: 'web:1', ports: [{{name: http, containerPort: 80}}], resources: {resources}}}]\n"
+        )
+    };
+    let all = "{requests: {cpu: 1, memory: 1Gi}, limits: {memory: 1Gi}}";
+    assert_eq!(over(partial, &live(all, "data")), [""; 0]);
+    // What it does not have is said as before, and no more of it than is so.
+    let said = over(partial, &live("{requests: {cpu: 1}}", "other"));
+    let of = |check: &str| said.iter().filter(|s| s.starts_with(check)).cloned().collect::<Vec<_>>();
+    assert_eq!((of("missing-limit").len(), of("undeclared-volume").len()), (1, 1), "{said:?}");
+    assert!(of("missing-request")[0].contains("requests no memory:"), "{said:?}");
+}
+
 fn of<'a>(checked: &'a Checked, id: &str) -> Vec<&'a Finding> {
     checked.findings.iter().filter(|f| f.check == id).collect()
 }
