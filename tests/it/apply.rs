@@ -131,7 +131,7 @@ fn a_role_and_its_binding_are_one_plan() {
     let kubeconfig = world.proxy.kubeconfig_for(&options).unwrap();
     // What the user does not hold, and a role that nobody makes, are refused as before.
     let path = write(&world, "rights.yaml", &rights("impersonate", "ci-deploy"));
-    world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("refused");
+    world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("not currently held");
     let path = write(&world, "rights.yaml", &rights("get", "another"));
     world.kai_as("owner", &["--allow", "control-plane", "apply", &path]).ends(7).says("not found");
     let path = write(&world, "rights.yaml", &rights("get", "ci-deploy"));

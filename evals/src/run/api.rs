@@ -122,14 +122,22 @@ impl Api {
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let mut request =
-            self.client.request(Method::from_bytes(method.as_bytes())?, format!("{}{path}", self.server));
-        if let Some(body) = body {
-            // Server-side apply takes JSON as YAML.
-            let kind = if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" };
-            request = request.header("content-type", kind).body(body.to_string());
-        }
-        let answer = request.send().await.with_context(|| format!("{method} {path}"))?;
+        let mut times = 0;
+        let answer = loop {
+            let mut request =
+                self.client.request(Method::from_bytes(method.as_bytes())?, format!("{}{path}", self.server));
+            if let Some(body) = body {
+                // Server-side apply takes JSON as YAML.
+                let kind =
+                    if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" };
+                request = request.header("content-type", kind).body(body.to_string());
+            }
+            match request.send().await {
+                // A connection that was kept may be closed just as it is used again.
+                Err(error) if times < 3 && error.is_request() => times += 1,
+                answer => break answer.with_context(|| format!("{method} {path}"))?,
+            }
+        };
         let status = answer.status().as_u16();
         let text = answer.text().await?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
