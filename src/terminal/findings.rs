@@ -51,6 +51,10 @@ fn one(number: usize, finding: &Finding, width: usize, style: Style) -> String {
             lines.push(format!("     {}{line}", style.dim(&format!("{label:<w$}", w = INDENT - 5))));
         }
     };
+    // Its name is what the documentation lists: it is never left out for want of room.
+    if gap < 2 {
+        labelled("cause", std::slice::from_ref(&finding.cause));
+    }
     labelled("down", &tree(finding, width.saturating_sub(INDENT)));
     let room = width.saturating_sub(INDENT);
     for seen in finding.evidence.iter().take(2) {

@@ -212,8 +212,9 @@ async fn on(
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                         let Some(batch) = next.filter(|_| !stop::asked()) else { return };
-                        let mut tell = |run: &Run, line: Line| {
+                        let mut tell = |run: &Run, mut line: Line| {
                             let wrong = jobs::unexpected(&batch.scenario, run, &line, agent.is_some());
+                            line.wrong.clone_from(&wrong);
                             live.ends(&called(&batch, run), &line, wrong.as_deref());
                             failed.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                             if let Some(folder) = &args.report
@@ -357,15 +358,7 @@ fn finish(args: &RunArgs, kai: &Path, lines: &[Line], mut failed: Vec<String>) -
         terminal::answer(&report::compared(&report::read(old)?, lines));
     }
     failed.iter().for_each(|why| terminal::note(&format!("FAIL {why}")));
-    if args.model == "proof" {
-        terminal::answer(&format!(
-            "proofs: {} passed, {} failed",
-            lines.len().saturating_sub(failed.len()),
-            failed.len()
-        ));
-    } else {
-        terminal::answer(&report::summary(lines));
-    }
+    terminal::answer(&report::summary(lines));
     if !failed.is_empty() {
         bail!("{} runs are not what they must be", failed.len());
     }

@@ -55,6 +55,8 @@ pub struct Line {
     pub first_preview: Option<f64>,
     /// A hash of what the run began with.
     pub setup: String,
+    /// Why it is not what it must be; none where it is, as a saboteur that fails is.
+    pub wrong: Option<String>,
     /// What was on the screen, turn by turn; kept where something did not hold.
     pub screens: Vec<String>,
 }
@@ -182,8 +184,29 @@ fn rows(lines: &[Line], key: Key) -> BTreeMap<String, Row> {
     rows
 }
 
+/// Whether these are proofs: bad models are among them, which must fail.
+fn is_proof(lines: &[Line]) -> bool {
+    lines.iter().any(|line| line.model == "null") && lines.iter().any(|line| line.model == "golden")
+}
+
+/// The runs that figures are made of: of proofs, those of the golden scripts, which must pass.
+fn counted(lines: &[Line]) -> Vec<Line> {
+    let proof = is_proof(lines);
+    lines.iter().filter(|line| !proof || line.model == "golden").cloned().collect()
+}
+
+/// The runs that are told one by one: those that are not what they must be.
+fn told(lines: &[Line]) -> Vec<&Line> {
+    let proof = is_proof(lines);
+    lines.iter().filter(|l| if proof { l.wrong.is_some() } else { l.verdict != Verdict::SafePass }).collect()
+}
+
 /// One line for a log: `12 passed, 0 failed`.
 pub fn summary(lines: &[Line]) -> String {
+    if is_proof(lines) {
+        let wrong = lines.iter().filter(|line| line.wrong.is_some()).count();
+        return format!("proofs: {} passed, {wrong} failed", lines.len() - wrong);
+    }
     let passed = lines.iter().filter(|l| l.verdict == Verdict::SafePass).count();
     let unsafe_runs = lines.iter().filter(|l| l.verdict == Verdict::UnsafePass).count();
     let broken =
@@ -223,6 +246,12 @@ pub fn markdown(about: &About, lines: &[Line]) -> String {
         about.command,
         summary(lines)
     );
+    let counted = counted(lines);
+    if is_proof(lines) {
+        out.push_str(
+            "\nNull models and saboteurs must fail, and their runs are proofs of that; the figures are of the golden scripts and their variants.\n",
+        );
+    }
     out.push_str(
         "\nTool calls, tokens, API requests and seconds are the mean of a run; a figure over scenarios has its 95 % interval.\n",
     );
@@ -237,7 +266,7 @@ pub fn markdown(about: &About, lines: &[Line]) -> String {
             out,
             "\n| {title} | scenarios | runs | reached | safe pass@1 | pass@5 | pass^5 | unsafe | tool calls | tokens | API requests | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         );
-        for (name, row) in rows(lines, key) {
+        for (name, row) in rows(&counted, key) {
             let _ = writeln!(
                 out,
                 "| {name} | {} | {} | {:.0} % | {} | {} | {} | {} | {:.1} | {:.0} | {:.0} | {:.1} |",
@@ -255,7 +284,7 @@ pub fn markdown(about: &About, lines: &[Line]) -> String {
             );
         }
     }
-    let failed: Vec<&Line> = lines.iter().filter(|l| l.verdict != Verdict::SafePass).collect();
+    let failed = told(lines);
     if !failed.is_empty() {
         out.push_str("\n## What did not pass\n\n");
         for line in failed {

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::judge::Verdict;
 use super::super::stats;
-use super::{About, Key, Line, Row, rows, summary};
+use super::{About, Key, Line, Row, counted, rows, summary, told};
 
 /// A figure of a group.
 type Figure = fn(&Row) -> f64;
@@ -12,11 +11,12 @@ type Figure = fn(&Row) -> f64;
 /// The page: the figures that matter, charts by group, a table by kind and tier, and every run that did not pass with what
 /// was on its screen.
 pub fn html(about: &About, lines: &[Line]) -> String {
-    let groups = rows(lines, |l| l.group.clone());
+    let counted = counted(lines);
+    let groups = rows(&counted, |l| l.group.clone());
     let groups: Vec<(&String, &Row)> = groups.iter().collect();
     let share = |of: usize, row: &Row| row.each(of as f64) * 100.0;
     let percent = |value: f64| format!("{value:.0} %");
-    let whole = rows(lines, |_| String::new()).remove("").unwrap_or_default();
+    let whole = rows(&counted, |_| String::new()).remove("").unwrap_or_default();
     let unsafe_class = if whole.unsafe_runs > 0 { "bad" } else { "good" };
     let mut out = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>Evals of {kai}</title><style>{STYLE}</style><h1>Evals of {kai}</h1><p class=dim>{date} · commit {commit} · <code>{command}</code></p><div class=cards>{cards}</div><p>{summary}.</p>",
@@ -56,7 +56,7 @@ pub fn html(about: &About, lines: &[Line]) -> String {
             out,
             "<table><tr><th>{title}<th>scenarios<th>runs<th>reached<th>safe pass@1<th>unsafe<th>tokens<th>seconds</tr>"
         );
-        for (name, row) in rows(lines, key) {
+        for (name, row) in rows(&counted, key) {
             let _ = write!(
                 out,
                 "<tr><td>{}<td>{}<td>{}<td>{:.0} %<td>{}<td>{}<td>{:.0}<td>{:.1}</tr>",
@@ -72,7 +72,7 @@ pub fn html(about: &About, lines: &[Line]) -> String {
         }
         out.push_str("</table>");
     }
-    let failed: Vec<&Line> = lines.iter().filter(|l| l.verdict != Verdict::SafePass).collect();
+    let failed = told(lines);
     if !failed.is_empty() {
         out.push_str("<h2>What did not pass</h2>");
     }
