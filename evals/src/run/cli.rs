@@ -268,6 +268,7 @@ impl<F: Fn(&Cluster) -> Result<Place>> Alone<'_, F> {
             up.and_then(|up| (self.make)(&up)).and_then(|place| setup_neighbours(&place).map(|()| place));
         match ready {
             Ok(place) => run(&place, batch, live, tell),
+            Err(_) if stop::asked() => {}
             Err(error) => {
                 for one in &batch.runs {
                     tell(one, broken(batch, one, Verdict::SetupError, &error));
