@@ -44,6 +44,8 @@ pub async fn explained(cluster: &Cluster, object: &ObjectRef, verdict: Verdict, 
             evidence.extend(fix);
             Verdict::Failed { ready, desired, cause, evidence }
         }
+        // Nothing is broken: it waits until somebody resumes it, and says so.
+        waits @ Verdict::NotYet { .. } if finding.cause == "deployment-paused" => waits,
         Verdict::NotYet { ready, desired, .. } => {
             let seen = finding.evidence.first().map(|e| format!("{} {}: {}", e.object, e.at, e.value));
             let cause = format!("{}: {said}", finding.object);
