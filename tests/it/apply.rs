@@ -59,7 +59,7 @@ fn a_manifest_is_previewed_applied_and_taken_back() {
 
 #[test]
 fn what_an_object_has_already_need_not_be_in_a_manifest() {
-    let world = World::empty("partial");
+    let world = World::empty("partmanifest");
     world.kubectl(&["create", "cronjob", "nightly", "--image=busybox:1.37", "--schedule=0 3 * * *"]);
     let text = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly}\nspec: {schedule: '0 3 * * *', timeZone: Europe/Berlin}\n";
     let path = write(&world, "nightly.yaml", text);

@@ -110,3 +110,24 @@ fn one_place_writes_one_prints_one_reads_settings() {
     only("src", "std::process::Command", &[]);
     only("tools/src", "process::Command", &["tools/src/render.rs"]);
 }
+
+/// Tests of one run share a cluster, and a world's name is its namespace: of two with one name, the slower fails.
+#[test]
+fn no_two_tests_share_a_namespace() {
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for (path, text) in sources("tests/it") {
+        for call in ["World::new(\"", "World::empty(\""] {
+            for rest in text.split(call).skip(1) {
+                let name = rest.split('"').next().unwrap_or_default().to_owned();
+                // This file only names them.
+                if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !name.is_empty() {
+                    let place = shown(&path);
+                    let twin = seen.iter().find(|(other, _)| *other == name);
+                    assert!(twin.is_none(), "{place} and {} both use the name {name}", twin.unwrap().1);
+                    seen.push((name, place));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 50, "{}", seen.len());
+}
