@@ -60,7 +60,7 @@ fn a_paused_deployment_scales_and_is_not_restarted() {
     world.kai(&["--yes", "restart backend"]).ends(7).says("is paused").says("resume the rollout");
     world.kai(&["--yes", "scale backend to 3"]).ends(0).says("is paused: replicas change");
     world
-        .kai(&["--yes", "set the image of backend to nginx:1.28"])
+        .kai(&["--yes", "set the image of backend to nginx:1.25"])
         .ends(4)
         .says("no pod has any of this until the rollout is resumed")
         .says("waiting for its rollout, which is paused");
