@@ -71,7 +71,7 @@ pub fn neighbours(api: &Api) -> Result<()> {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NEIGHBOURS}}),
         binding,
         backend,
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"LEVEL": "info"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "neighbours-own"}, "data": {"LEVEL": "info"}}),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "backend"}, "spec": {"selector": labels, "ports": [{"port": 80}]}}),
     ] {
         api.apply(NEIGHBOURS, &object.to_string())?;

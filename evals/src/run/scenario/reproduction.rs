@@ -11,6 +11,10 @@ use super::super::setup::READER;
 use super::{Budget, Difficulty, Expect, Kind, OneOf, Saboteur, Scenario, Setup, Tier, Turn, Verify};
 use crate::replay::{self, Script};
 
+/// Those whose fault comes and goes, so that what is found depends on the moment: tests/it waits for the moment, a model's
+/// question does not.
+const PASSING: [&str; 1] = ["ephemeral-limit-evict"];
+
 /// The first document of a reproduction, as far as it matters here.
 #[derive(Deserialize)]
 struct Head {
@@ -28,7 +32,9 @@ struct Head {
 pub fn all(folder: &Path) -> Result<Vec<Scenario>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
+    let lasts =
+        |path: &Path| path.file_stem().and_then(|n| n.to_str()).is_none_or(|id| !PASSING.contains(&id));
+    paths.retain(|path| path.extension().is_some_and(|e| e == "yaml") && lasts(path));
     paths.sort();
     paths.iter().map(|path| one(path)).collect()
 }
