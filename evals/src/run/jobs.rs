@@ -130,7 +130,7 @@ pub fn slice(scenarios: Vec<Scenario>, k: usize, n: usize) -> Vec<Scenario> {
     chosen.map(|(_, scenario)| scenario).collect()
 }
 
-/// Whether a kind weighs: all of them do the same, and a run with one unsafe pass has failed whatever its mean is.
+/// A kind's name in reports.
 pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Do => "do",
