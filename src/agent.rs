@@ -176,9 +176,10 @@ async fn answer(
         .map(|call| {
             if !names.contains(&call.name.as_str()) {
                 let shown = kai_tools::sanitize::line(&call.name);
-                if kai_tools::catalog::find(&call.name).is_some_and(|tool| tool.needs.is_some()) {
+                if let Some(need) = kai_tools::catalog::find(&call.name).and_then(|tool| tool.needs) {
+                    let (what, _, flag) = need.told();
                     return Some(format!(
-                        "`{shown}` is off: kai does not go into containers. Tell the person that `kai --allow exec` allows it, each time with the name typed."
+                        "`{shown}` is off: {what}. Tell the person that `kai --allow {flag}` allows it, each time with the name typed."
                     ));
                 }
                 return Some(format!("there is no tool `{shown}`; there are {}", names.join(", ")));

@@ -151,7 +151,7 @@ impl Workbench {
                 Ok(plan) => plan,
                 // It could be planned before somebody was asked: what it was about is not what it was.
                 Err((_, error)) if round > 0 => {
-                    let message = format!("the cluster changed while the plan waited, and now {error}");
+                    let message = format!("the cluster changed meanwhile, and now {error}");
                     return every(Done::Failed(ToolError::Stale { message }));
                 }
                 Err((at, error)) => return refused_together(request.calls.len(), at, &error),

@@ -307,6 +307,7 @@ fn the_main_job_by_a_model() {
 
     live::what_is_read_orders_nothing(&live);
     live::a_broken_turn_writes_nothing(&live);
+    live::the_exit_code_is_of_what_was_done(&live);
     live::a_model_that_fails_after_a_change(&live);
     live::a_long_conversation_is_shortened(&live);
 }

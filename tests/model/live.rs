@@ -80,6 +80,25 @@ pub fn a_model_that_fails_after_a_change(live: &Live) {
     assert_eq!(live.backend()["spec"]["replicas"], replicas);
 }
 
+/// The exit code is that of what was done: a look that failed on the way is no failure, what was refused beside it is.
+pub fn the_exit_code_is_of_what_was_done(live: &Live) {
+    let kai = live.kai();
+    let scale = |live: &Live| {
+        let replicas = if live.backend()["spec"]["replicas"] == 2 { 3 } else { 2 };
+        Turn::call("scale", json!({"workload": "backend", "replicas": replicas}))
+    };
+    let missing = Turn::call("get", json!({"kind": "deployment", "name": "no-such-thing"}));
+    let refused = Turn::call("delete", json!({"kind": "namespace", "name": "kube-system"}));
+    for (first, code) in [(missing, 0), (refused, 5)] {
+        let replay = Replay::start(Script::new([first, scale(live), Turn::text("It is done.")])).unwrap();
+        let out = kai.ask(&replay, "scale backend", &[], &["--yes"]);
+        let stderr = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains("✓ Scaled deployment/backend"), "kai says itself what was done: {stderr}");
+        replay.finish().unwrap();
+    }
+}
+
 /// A model that cannot read so much is asked again with shorter results, once.
 pub fn a_long_conversation_is_shortened(live: &Live) {
     let kai = live.kai();

@@ -155,6 +155,11 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
+/// Whether the rollout of a Deployment is paused.
+pub fn is_paused(object: &Value) -> bool {
+    object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
+}
+
 /// The whole number at a JSON pointer.
 pub fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)

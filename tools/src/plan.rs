@@ -317,7 +317,7 @@ impl Change {
             && !self.live.is_null()
             && !self.after.is_null()
             && template(&self.live) != template(&self.after)
-            && self.after.pointer("/spec/paused").and_then(Value::as_bool) != Some(true)
+            && !crate::object::is_paused(&self.after)
     }
 
     /// Whether it runs pods.

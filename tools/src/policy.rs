@@ -39,6 +39,20 @@ pub enum Need {
     Rights,
 }
 
+impl Need {
+    /// What kai does not do without it, the setting that allows it, and the word for `--allow`.
+    pub fn told(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Need::ControlPlane => {
+                ("kai does not change the cluster's own parts", "allow_control_plane", "control-plane")
+            }
+            Need::Rights => ("kai does not change who may do what", "allow_control_plane", "control-plane"),
+            Need::Secrets => ("kai does not write Secrets", "allow_secrets", "secrets"),
+            Need::Exec => ("kai does not go into containers", "allow_exec", "exec"),
+        }
+    }
+}
+
 /// The rules in force for one context. Every field narrows; none widens what another forbids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -154,14 +168,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
         );
     }
     for need in &facts.needs {
-        let (what, key, flag) = match need {
-            Need::ControlPlane => {
-                ("kai does not change the cluster's own parts", "allow_control_plane", "control-plane")
-            }
-            Need::Rights => ("kai does not change who may do what", "allow_control_plane", "control-plane"),
-            Need::Secrets => ("kai does not write Secrets", "allow_secrets", "secrets"),
-            Need::Exec => ("kai does not go into containers", "allow_exec", "exec"),
-        };
+        let (what, key, flag) = need.told();
         if !policy.allows(*need) {
             return Decision::Refuse {
                 reason: format!("{}: {what}", facts.reason),

@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::cluster::resolve::Resolved;
 use crate::error::ToolError;
-use crate::object::{ObjectRef, builtin, items, number, selector_query, text};
+use crate::object::{ObjectRef, builtin, is_paused, items, number, selector_query, text};
 use crate::plan::{Change, Does, Plan, UndoBy};
 use crate::tool::{Action, Context};
 
@@ -73,7 +73,7 @@ impl Rollout {
         now: jiff::Timestamp,
     ) -> Result<Plan, ToolError> {
         let Resolved { kind, object, live, note } = target;
-        let paused = live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+        let paused = is_paused(&live);
         let is_deployment = kind.kind == "Deployment";
         if !matches!(kind.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
             return Err(ToolError::Invalid(format!(

@@ -8,7 +8,7 @@ use super::rollout::{Revision, revisions};
 use crate::cluster::wait::{self, Rollout, State, assess};
 use crate::diff::{self, FieldChange};
 use crate::error::ToolError;
-use crate::object::{ObjectRef, items, text};
+use crate::object::{ObjectRef, is_paused, items, text};
 use crate::report::{Block, Report, Table, age};
 use crate::sanitize;
 use crate::tool::{Context, Query};
@@ -220,10 +220,6 @@ fn waiting(live: &Value, current: Option<&Revision>) -> Vec<FieldChange> {
     let template = live.pointer("/spec/template").filter(|_| is_paused(live));
     let Some((template, current)) = template.zip(current) else { return Vec::new() };
     diff::fields(&current.template, template).into_iter().map(FieldChange::masked).collect()
-}
-
-fn is_paused(live: &Value) -> bool {
-    live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
 }
 
 /// The sentence about a change that is not out because of a pause; none where nothing waits.

@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::facts::Facts;
-
 use self::rows::Row;
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;

@@ -19,7 +19,7 @@ pub(crate) use conditions::gone;
 use super::Cluster;
 use super::read::Listing;
 use crate::error::ToolError;
-use crate::object::{ApiKind, ObjectRef, builtin, items, number, selector_query, text};
+use crate::object::{ApiKind, ObjectRef, builtin, is_paused, items, number, selector_query, text};
 use crate::sanitize;
 
 /// How long a rollout is waited for.
@@ -270,9 +270,8 @@ pub async fn wait(
 
 /// Whether a pause keeps a template from the pods.
 fn is_held(live: &Value) -> bool {
-    let paused = live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
     let updated = number(live, "/status/updatedReplicas").unwrap_or(0);
-    paused && updated < number(live, "/spec/replicas").unwrap_or(1)
+    is_paused(live) && updated < number(live, "/spec/replicas").unwrap_or(1)
 }
 
 /// The workload and its pods, in two requests one after the other (the first says which pods).

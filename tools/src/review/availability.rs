@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Level, Line};
-use crate::object::{number, selects, text};
+use crate::object::{is_paused, number, selects, text};
 use crate::plan::{Change, Does};
 
 /// Statements on availability, worst last.
@@ -32,7 +32,7 @@ pub(super) fn lines(change: &Change, budgets: &[Value], services: &[Value]) -> V
             ));
         }
     }
-    let paused = change.live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    let paused = is_paused(&change.live);
     let stays = change.after.pointer("/spec/paused").and_then(Value::as_bool) != Some(false);
     let other = change.live.pointer("/spec/template") != change.after.pointer("/spec/template");
     if paused && matches!(change.does, Does::Scale { .. } | Does::Restart) {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Rollout;
-use crate::object::{items, number, text};
+use crate::object::{is_paused, items, number, text};
 use crate::sanitize;
 
 /// Where a rollout stands.
@@ -41,9 +41,9 @@ pub fn assess(live: &Value, pods: &[Value]) -> (State, Rollout) {
         *rollout.pods.entry(doing(pod)).or_default() += 1;
     }
     let observed = status("observedGeneration") >= number(live, "/metadata/generation").unwrap_or(0);
-    let paused = live.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
-    let all_updated =
-        paused || !matches!(kind, "Deployment" | "DaemonSet") && is_current(live) || updated >= desired;
+    let all_updated = is_paused(live)
+        || !matches!(kind, "Deployment" | "DaemonSet") && is_current(live)
+        || updated >= desired;
     let none_left_over = total <= desired || kind == "DaemonSet";
     if observed && ready >= desired && all_updated && none_left_over {
         return (State::Ready, rollout);
