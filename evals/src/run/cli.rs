@@ -26,7 +26,7 @@ use crate::terminal::{self, Progress};
 /// What `kai-evals run` takes.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// Only scenarios whose group/id holds this.
+    /// Only scenarios whose group/id holds this; where it is one's whole name, that one alone.
     #[arg(default_value = "")]
     pub filter: String,
     /// Who answers: `proof` (nobody, the golden script, each saboteur and all variants: what every scenario must show),
@@ -112,9 +112,12 @@ pub async fn main(args: &RunArgs) -> Result<()> {
 }
 
 fn chosen(args: &RunArgs) -> Result<Vec<Scenario>> {
-    let real = args.provider == Provider::Kind;
+    let provider = match &args.cluster {
+        Some(name) => Cluster::open(name)?.state().provider,
+        None => args.provider,
+    };
     let mut scenarios = Scenario::all(&args.scenarios, &args.filter)?;
-    scenarios.retain(|s| real || args.list || args.cluster.is_some() || s.tier == Tier::C);
+    scenarios.retain(|s| args.list || provider == Provider::Kind || s.tier == Tier::C);
     scenarios.retain(|s| args.tier.is_none_or(|tier| s.tier == tier));
     if let Some(slice) = &args.slice {
         let parts = slice.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
@@ -128,7 +131,7 @@ fn chosen(args: &RunArgs) -> Result<Vec<Scenario>> {
         "no scenario in {} is called like `{}` and runs on {}",
         args.scenarios.display(),
         args.filter,
-        args.provider
+        provider
     );
     Ok(scenarios)
 }

@@ -373,7 +373,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// All scenarios below a folder whose `group/id` holds the filter, by name.
+    /// All scenarios below a folder whose `group/id` holds the filter, by name; one alone where the filter is its name.
     ///
     /// # Errors
     /// The first file that is none; two of the same id.
@@ -401,7 +401,10 @@ impl Scenario {
             found.push(scenario);
         }
         found.extend(reproduction::all(&folder.join("../reproductions"))?);
-        found.retain(|s| format!("{}/{}", s.group, s.id).contains(filter));
+        // A whole name means that one alone, also where others begin like it.
+        let name = |s: &Scenario| format!("{}/{}", s.group, s.id);
+        let one = found.iter().any(|s| name(s) == filter || s.id == filter);
+        found.retain(|s| if one { name(s) == filter || s.id == filter } else { name(s).contains(filter) });
         Ok(found)
     }
 }

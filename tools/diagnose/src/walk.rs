@@ -122,7 +122,17 @@ pub(crate) fn is_unwell(snap: &Snapshot, pod: &Pod) -> bool {
     });
     let unscheduled = condition(&pod.status.conditions, "PodScheduled")
         .is_some_and(|c| c.status == "False" && c.last_transition_time.older_than(5, now));
-    says_so || unscheduled || changed(pod).older_than(PATIENCE, now) || has_failed_probes(snap, pod)
+    says_so
+        || unscheduled
+        || changed(pod).older_than(PATIENCE, now)
+        || has_failed_probes(snap, pod)
+        || is_on_silent_node(snap, pod)
+}
+
+/// Whether nobody says any more how it is: what it said last means nothing, however short ago that was.
+fn is_on_silent_node(snap: &Snapshot, pod: &Pod) -> bool {
+    let node = snap.nodes.find("", &pod.spec.node_name).found();
+    node.is_some_and(|node| rules::nodes::health::silence(snap, node).is_some())
 }
 
 /// A probe that failed as often as it may is no longer starting.
@@ -139,7 +149,7 @@ fn has_failed_probes(snap: &Snapshot, pod: &Pod) -> bool {
 }
 
 /// The last moment at which the pod's own state changed.
-fn changed(pod: &Pod) -> Moment {
+pub(crate) fn changed(pod: &Pod) -> Moment {
     let conditions = pod.status.conditions.iter().map(|c| c.last_transition_time);
     conditions.chain([pod.metadata.creation_timestamp]).max().unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::index::Workload;
 use crate::model::Pod;
-use crate::walk::{PATIENCE, is_unwell, state};
+use crate::walk::{PATIENCE, changed, is_unwell, state};
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] = &[UNEXPLAINED];
@@ -26,7 +26,11 @@ pub fn workload<'a>(engine: &mut Engine<'a>, workload: &'a Workload<'a>) -> Root
     if workload.meta.deletion_timestamp.is_set() {
         return Roots::new();
     }
-    if workload.paused || workload.kind == "job" || (unwell.is_empty() && !moved.older_than(PATIENCE, now)) {
+    // StatefulSets and DaemonSets say nowhere when they changed; their pods do, also one that is stopping.
+    let of_pods = workload.pods.iter().filter(|p| !p.is_ready() || p.metadata.deletion_timestamp.is_set());
+    let lately =
+        of_pods.map(|p| changed(p).max(p.metadata.deletion_timestamp)).max().unwrap_or_default().max(moved);
+    if workload.paused || workload.kind == "job" || (unwell.is_empty() && !lately.older_than(PATIENCE, now)) {
         return Roots::new();
     }
     // Without the right to see pods their absence means nothing.

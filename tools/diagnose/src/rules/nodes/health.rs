@@ -2,9 +2,9 @@
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Class, Finding, Fix};
-use crate::model::{Node, SigningRequest, condition};
+use crate::model::{Node, NodeCondition, SigningRequest, condition};
 use crate::rules::nodes::{is_virtual, network, object};
-use crate::snapshot::Lookup;
+use crate::snapshot::{Lookup, Snapshot};
 
 /// The causes of this part.
 pub const CAUSES: &[Cause] = &[SILENT, RUNTIME, NOT_READY, CERTIFICATE];
@@ -29,26 +29,25 @@ const STARTS: i64 = 60;
 /// A kubelet renews its lease every ten seconds; the node counts as lost after forty.
 const FRESH: i64 = 40;
 
+/// The condition of a node whose kubelet does not report any more, where that is so.
+pub(crate) fn silence<'a>(snap: &Snapshot, node: &'a Node) -> Option<&'a NodeCondition> {
+    let unknown = node.condition("Ready").filter(|c| c.status == "Unknown")?;
+    // The lease is renewed more often than the status is looked at: with a fresh one it is back already.
+    let lease = snap.leases.find("kube-node-lease", &node.metadata.name).found();
+    let is_back =
+        lease.is_some_and(|l| l.spec.renew_time.is_set() && !l.spec.renew_time.older_than(FRESH, snap.now));
+    (!is_back).then_some(unknown)
+}
+
 /// A kubelet that does not report any more.
 pub fn silent<'a>(engine: &mut Engine<'a>, node: &'a Node) -> Roots {
     let snap = engine.snap;
     let name = &node.metadata.name;
-    let ready = node.condition("Ready");
-    let (says, finding) = match ready {
-        Some(c) if c.status == "Unknown" => {
-            let says = match c.reason.as_str() {
-                "NodeStatusNeverUpdated" => "has never reported: its kubelet does not reach the API server",
-                _ => "has stopped reporting: the machine, its network or its kubelet is down",
-            };
-            (says, c)
-        }
-        _ => return Roots::new(),
+    let Some(finding) = silence(snap, node) else { return Roots::new() };
+    let says = match finding.reason.as_str() {
+        "NodeStatusNeverUpdated" => "has never reported: its kubelet does not reach the API server",
+        _ => "has stopped reporting: the machine, its network or its kubelet is down",
     };
-    let lease = snap.leases.find("kube-node-lease", name).found().map(|l| l.spec.renew_time);
-    // The lease is renewed more often than the status is looked at: with a fresh one it is back already.
-    if lease.is_some_and(|l| l.is_set() && !l.older_than(FRESH, snap.now)) {
-        return Roots::new();
-    }
     let on_it = engine.index.on_node(name).iter().filter(|p| !p.is_finished()).count();
     let pods = match on_it {
         0 => String::new(),
@@ -64,7 +63,8 @@ pub fn silent<'a>(engine: &mut Engine<'a>, node: &'a Node) -> Roots {
             "when it is off and stays off, taint it node.kubernetes.io/out-of-service=nodeshutdown:NoExecute or delete node {name}: \
              its pods and their volumes are then free to go elsewhere"
         )));
-    if let Some(lease) = lease.and_then(|l| l.0) {
+    let lease = snap.leases.find("kube-node-lease", name).found();
+    if let Some(lease) = lease.and_then(|l| l.spec.renew_time.0) {
         // Nothing but a renewal would contradict this, and there is none.
         result = result.seen(
             crate::Object::new("lease", "kube-node-lease", name),
