@@ -155,6 +155,12 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
+/// Whether nobody hears from a node any more: what is asked of its pods does not happen, and they do not end.
+pub(crate) fn is_silent(node: &Value) -> bool {
+    let ready = items(node, "/status/conditions").iter().find(|c| text(c, "/type") == "Ready");
+    ready.is_some_and(|c| text(c, "/status") == "Unknown")
+}
+
 /// Whether the rollout of a Deployment is paused.
 pub fn is_paused(object: &Value) -> bool {
     object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)

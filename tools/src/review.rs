@@ -12,6 +12,7 @@ mod needs;
 mod owners;
 mod preview;
 mod risk;
+mod silent;
 
 use std::time::{Duration, Instant};
 

@@ -19,7 +19,7 @@ pub(crate) use conditions::gone;
 use super::Cluster;
 use super::read::Listing;
 use crate::error::ToolError;
-use crate::object::{ApiKind, ObjectRef, builtin, is_paused, items, number, selector_query, text};
+use crate::object::{ApiKind, ObjectRef, builtin, is_paused, is_silent, items, number, selector_query, text};
 use crate::sanitize;
 
 /// How long a rollout is waited for.
@@ -181,6 +181,7 @@ pub async fn wait(
     let mut trouble: Option<(String, Instant)> = None;
     let mut reached: Option<Instant> = None;
     let mut errors = 0;
+    let mut asks_node = kind.kind == "Pod" && matches!(expect.until, Until::Gone { .. });
     loop {
         let looked = match &expect.until {
             Until::Rollout => look(cluster, kind, object).await,
@@ -236,6 +237,12 @@ pub async fn wait(
             }
             State::Coming { waiting_for } => {
                 trouble = None;
+                if asks_node && started.elapsed() > GRACE {
+                    asks_node = false;
+                    if let Some(waiting_for) = silent_node(cluster, &live).await {
+                        return Verdict::NotYet { ready, desired, waiting_for };
+                    }
+                }
                 if started.elapsed() > PATIENCE {
                     return Verdict::NotYet { ready, desired, waiting_for };
                 }
@@ -266,6 +273,20 @@ pub async fn wait(
         }
         pause = (pause * 5 / 4).min(LAST_PAUSE);
     }
+}
+
+/// What a pod waits for that will not end, because its node does not hear that it should.
+async fn silent_node(cluster: &Cluster, pod: &Value) -> Option<String> {
+    let name = text(pod, "/spec/nodeName");
+    let node = cluster.find(&builtin("node"), "", name).await.ok()??;
+    is_silent(&node).then(|| waits_for_node(name))
+}
+
+/// What the pods of a silent node wait for.
+pub(crate) fn waits_for_node(name: &str) -> String {
+    sanitize::line(&format!(
+        "node {name}, which has stopped reporting: it is back or deleted before they end"
+    ))
 }
 
 /// Whether a pause keeps a template from the pods.

@@ -6,7 +6,7 @@ use kai_cost::cluster::Snapshot;
 use kai_cost::place::{Room, rooms};
 use serde_json::{Value, json};
 
-use super::{allowance, behind, needs};
+use super::{allowance, behind, needs, silent};
 use crate::cluster::Cluster;
 use crate::cluster::read::Listing;
 use crate::cost::Pricing;
@@ -36,6 +36,8 @@ pub(super) struct Surroundings {
     pub made: Vec<(ObjectRef, Value)>,
     /// Workloads that a change waits for, as they are now: `None` when there is none.
     pub needs: BTreeMap<ObjectRef, Result<Option<Value>, ToolError>>,
+    /// Nodes that do not report any more, where nodes were read.
+    pub silent: BTreeSet<String>,
     /// Nodes, running pods and what else a price depends on; only read when pods are added, or something else is changed
     /// that costs.
     pub snapshot: Option<Snapshot>,
@@ -75,10 +77,12 @@ pub(super) async fn look(cluster: &Cluster, plan: &Plan, pricing: &Pricing) -> S
     let ground = ground(cluster, pricing, &plan.changes);
     let needs = needs::look(cluster, &plan.changes);
     let (namespaces, pods, nodes, ground, needs) = tokio::join!(namespaces, pods, nodes, ground, needs);
+    let silent = nodes.as_ref().and_then(|(nodes, _)| nodes.as_ref().ok());
+    let silent = silent.map(|nodes| silent::silent(nodes)).unwrap_or_default();
     let snapshot = nodes.map(|(nodes, pods)| snapshot(&nodes, &pods, ground.as_ref()));
     let rooms = snapshot.as_ref().map(|s| rooms(s, &|_| false)).unwrap_or_default();
     let namespaces = namespaces.into_iter().collect();
-    Surroundings { namespaces, pods, made: made(&plan.changes), needs, snapshot, rooms, ground }
+    Surroundings { namespaces, pods, made: made(&plan.changes), needs, silent, snapshot, rooms, ground }
 }
 
 /// The pods of the namespaces in which it matters which there are.

@@ -11,7 +11,7 @@ use super::look::{Namespace, Seen, Surroundings, look, may};
 use super::risk::Assessment;
 use super::{
     Level, Line, Preview, Step, StepView, Verb, View, allowance, availability, behind, capacity, needs,
-    owners, risk,
+    owners, risk, silent,
 };
 use crate::cost::answer::today;
 use crate::cost::{PlanCost, change};
@@ -165,6 +165,7 @@ fn step(foreseen: Foresight, may: Option<bool>, around: &mut Surroundings) -> (S
     lines.extend(behind::lines(&change, pods, &around.made));
     lines.extend(allowance::lines(&change, pods));
     lines.extend(needs::lines(&change, &around.needs));
+    lines.extend(silent::line(&change, &around.silent));
     // A drain says once what holds for each of its pods.
     if let UndoBy::Never(why) = &change.undo
         && !evicts

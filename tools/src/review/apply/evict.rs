@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::{Event, Run, Sent, send};
 use crate::cluster::read::Listing;
-use crate::cluster::wait::{State, Verdict, gone};
+use crate::cluster::wait::{State, Verdict, gone, waits_for_node};
 use crate::journal::StepOutcome;
-use crate::object::{builtin, number, text};
+use crate::object::{builtin, is_silent, number, text};
 use crate::plan::drain::{Place, place};
 
 /// How long pods that a budget holds are asked again, counted from the last pod that left.
@@ -140,6 +140,9 @@ impl Run<'_> {
             .collect();
         let mut seen = stream::iter(looks).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await;
         let before = drain.leaving.len();
+        // A kubelet that does not report does not end pods either.
+        let node = self.steps.iter().map(|s| &s.change).find(|c| c.kind.kind == "Node" && is_silent(&c.live));
+        let silent = node.map(|c| waits_for_node(&c.object.name));
         for (index, found) in seen.drain(..) {
             let since = drain.leaving[&index].elapsed();
             let live = &self.steps[index].change.live;
@@ -147,7 +150,8 @@ impl Run<'_> {
             let late = since > Duration::from_secs(grace.max(0).unsigned_abs()) + MARGIN;
             let verdict = match found {
                 Ok(now) => match gone(text(live, "/metadata/uid"), &now.unwrap_or_default()) {
-                    State::Coming { waiting_for } if late => {
+                    State::Coming { waiting_for } if late || silent.is_some() => {
+                        let waiting_for = silent.clone().unwrap_or(waiting_for);
                         Verdict::NotYet { ready: 0, desired: 0, waiting_for }
                     }
                     State::Coming { .. } | State::Stuck { .. } => continue,
