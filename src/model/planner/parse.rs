@@ -215,10 +215,18 @@ fn decide(outcomes: Vec<Outcome>) -> Option<Parsed> {
     }
     match (refused, question, calls.len()) {
         (Some(refused), ..) => Some(refused),
-        (None, Some(question), _) => Some(question),
+        (None, Some(question), 0) => Some(question),
         (None, None, 0) => nothing,
         (None, None, 1) => Some(Parsed::Calls { calls: calls.swap_remove(0), notes: Vec::new() }),
-        _ => {
+        // A reading that needs no question does not go under for one that does.
+        (None, question, _) => {
+            if let Some(Parsed::Question { choices, .. }) = question {
+                for choice in choices {
+                    if !calls.contains(&choice.calls) {
+                        calls.push(choice.calls);
+                    }
+                }
+            }
             let choices = calls.into_iter().map(|calls| Choice { label: describe(&calls), calls }).collect();
             Some(Parsed::Question {
                 ask: "That can be read in more than one way. Which is meant?".into(),

@@ -50,6 +50,8 @@ pub enum Slot {
     Revision,
     Duration,
     Selector,
+    /// The name of a node, as the field selector of its pods.
+    OnNode,
     /// Text that a line must contain.
     Text,
     /// A regular expression, between slashes when it is more than text.
@@ -121,6 +123,7 @@ impl Slot {
             "revision" => Slot::Revision,
             "duration" => Slot::Duration,
             "selector" => Slot::Selector,
+            "on_node" => Slot::OnNode,
             "text" => Slot::Text,
             "pattern" => Slot::Pattern,
             "plan" => Slot::PlanId,
@@ -196,6 +199,7 @@ pub fn recognise(slot: Slot, tokens: &[Token], at: usize, grammar: &Grammar) -> 
         Slot::Revision => r.revision(at),
         Slot::Duration => r.duration(at),
         Slot::Selector => r.selector(at),
+        Slot::OnNode => one(at, r.name(at).map(|name| format!("spec.nodeName={name}"))),
         Slot::Text => r.text(at, false),
         Slot::Pattern => r.text(at, true),
         Slot::PlanId => r.plan_id(at),

@@ -55,6 +55,7 @@ fn sample(slot: Slot, random: &mut Random) -> &'static str {
         Slot::Account => &["builder"],
         Slot::VersionedImage => &["nginx 1.27", "ghcr.io/shop/api v2"],
         Slot::File => &["k8s/app.yaml", "./charts/todo", "\"my folder\""],
+        Slot::OnNode => &["worker-2", "ip-10-0-1-7"],
     };
     some[random.below(some.len())]
 }
