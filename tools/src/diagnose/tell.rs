@@ -1,12 +1,13 @@
 //! A diagnosis as a report: cleaned, redacted, and with the same findings for people, models and machines.
 
+use kai_diagnose::index::Workload;
 use kai_diagnose::snapshot::BlindSpot;
 use kai_diagnose::{Class, Diagnosis, Finding, Scope, Snapshot};
 use serde_json::{Value, json};
 
 use super::collect::Cost;
 use crate::object::ObjectRef;
-use crate::report::{Block, Report};
+use crate::report::{Block, Report, age};
 use crate::{redact, sanitize};
 
 /// Which findings are shown besides faults.
@@ -127,7 +128,23 @@ fn well(snap: &Snapshot, scope: &Scope) -> Option<String> {
     let object = scope.object.as_ref()?;
     let index = kai_diagnose::index::Index::new(snap);
     let workload = index.workload_named(object)?;
-    Some(format!("{object} has {} of {} pods ready.", workload.ready, workload.desired))
+    let ended = ended_lately(snap, workload).unwrap_or_default();
+    Some(format!("{object} has {} of {} pods ready.{ended}", workload.ready, workload.desired))
+}
+
+/// That a container was started again, which is no fault yet, and may be what somebody asks about.
+fn ended_lately(snap: &Snapshot, workload: &Workload<'_>) -> Option<String> {
+    let ends = workload.pods.iter().flat_map(|pod| {
+        pod.containers().filter_map(|(container, status, _)| {
+            let status = status.filter(|s| s.state.running.is_some())?;
+            let end = status.last_state.terminated.as_deref()?;
+            let lately = end.exit_code != 0 && !end.finished_at.older_than(3600, snap.now);
+            lately.then_some((end.finished_at.0?, end.exit_code, &container.name, &pod.metadata.name))
+        })
+    });
+    let (at, code, container, pod) = ends.max()?;
+    let ago = age(&at.to_string(), snap.now);
+    Some(format!(" Container {container} of pod/{pod} ended {ago} ago with exit code {code} and runs again."))
 }
 
 /// What could not be looked at, one line a reason.
@@ -146,4 +163,39 @@ fn blind_spots(all: &[BlindSpot]) -> Vec<String> {
         Some(more) => format!("{} and {more} more", what[..MOST].join(", ")),
     };
     reasons.into_iter().map(|(why, what)| line(&format!("{} ({why})", told(what)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snap(state: &Value) -> Snapshot {
+        let mut snap = Snapshot { now: "2026-11-21T10:00:00Z".parse().unwrap(), ..Snapshot::default() };
+        let labels = json!({"app": "web"});
+        let owner = json!([{"kind": "StatefulSet", "name": "web", "uid": "s", "controller": true}]);
+        let last = json!({"terminated": {"exitCode": 3, "finishedAt": "2026-11-21T09:59:50Z"}});
+        let set = json!({"metadata": {"namespace": "n", "name": "web", "uid": "s"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": labels}}, "status": {"readyReplicas": 1}});
+        let pod = json!({"metadata": {"namespace": "n", "name": "web-0", "uid": "p", "labels": labels, "ownerReferences": owner},
+            "spec": {"containers": [{"name": "main"}]},
+            "status": {"phase": "Running", "containerStatuses": [{"name": "main", "ready": true, "restartCount": 1, "state": state, "lastState": last}]}});
+        for (name, object) in [("StatefulSet", set), ("Pod", pod)] {
+            snap.add_object(kai_diagnose::snapshot::kind(name).unwrap(), object).unwrap();
+        }
+        snap.finish();
+        snap
+    }
+
+    #[test]
+    fn a_workload_that_is_well_tells_that_it_was_started_again() {
+        let scope =
+            Scope { object: Some(kai_diagnose::Object::new("statefulset", "n", "web")), namespace: None };
+        let runs = well(&snap(&json!({"running": {"startedAt": "2026-11-21T09:59:52Z"}})), &scope).unwrap();
+        assert_eq!(
+            runs,
+            "statefulset/web has 1 of 1 pods ready. Container main of pod/web-0 ended 10s ago with exit code 3 and runs again."
+        );
+        let waits = well(&snap(&json!({"waiting": {"reason": "CrashLoopBackOff"}})), &scope).unwrap();
+        assert_eq!(waits, "statefulset/web has 1 of 1 pods ready.");
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
-use crate::model::Binding;
+use crate::model::{Binding, Container, Pod};
 use crate::rules::Case;
 use crate::snapshot::{Ask, Lookup};
 
@@ -174,17 +174,14 @@ pub fn rotated<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots
     let Some(started) = case.status.state.running.as_ref().and_then(|r| r.started_at.0) else {
         return Roots::new();
     };
-    let refused = |l: &&str| REFUSED_LOGIN.iter().any(|w| l.to_lowercase().contains(w));
-    let Some(line) = log.lines().rev().find(refused) else { return Roots::new() };
+    let Some(line) = refused_login(log) else { return Roots::new() };
     let container = case.container;
-    let keys = container.env.iter().filter_map(|e| e.value_from.as_ref()?.secret_key_ref.as_ref());
-    let whole = container.env_from.iter().filter_map(|f| f.secret_ref.as_ref());
-    let late = keys.chain(whole).filter_map(|r| {
-        let Lookup::Found(secret) = engine.snap.secrets.find(&case.pod.metadata.namespace, &r.name) else {
+    let late = secrets_in_variables(container).filter_map(|name| {
+        let Lookup::Found(secret) = engine.snap.secrets.find(&case.pod.metadata.namespace, name) else {
             return None;
         };
         let at = secret.metadata.written.at.0.filter(|at| *at > started)?;
-        Some((at, r.name.as_str()))
+        Some((at, name))
     });
     let Some((at, name)) = late.max() else { return Roots::new() };
     let maker = engine.index.maker(case.pod);
@@ -205,6 +202,70 @@ pub fn rotated<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots
             json!({"action": "restart", "workload": maker.to_string(), "namespace": maker.namespace}),
         ));
     engine.root(finding)
+}
+
+/// A container that reads the present value of a Secret at its start, and whose login is refused, while somebody runs on
+/// with the value of before: the server that it logs in at, or pods of its own kind that still are let in.
+pub fn refused_since<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots {
+    let state = case.status;
+    let runs = [&state.state.terminated, &state.last_state.terminated].into_iter().flatten().next();
+    let Some(started) = runs.and_then(|t| t.started_at.0) else { return Roots::new() };
+    let Some(line) = refused_login(log) else { return Roots::new() };
+    let namespace = &case.pod.metadata.namespace;
+    let late = secrets_in_variables(case.container).filter_map(|name| {
+        let Lookup::Found(secret) = engine.snap.secrets.find(namespace, name) else { return None };
+        let at = secret.metadata.written.at.0.filter(|at| *at < started)?;
+        Some((at, name, &*secret.metadata.written.by))
+    });
+    let Some((at, name, by)) = late.max() else { return Roots::new() };
+    let me = engine.index.maker(case.pod);
+    let stale = |pod: &Pod| {
+        pod.containers().any(|(container, status, _)| {
+            let began = status.and_then(|s| s.state.running.as_ref()?.started_at.0);
+            began.is_some_and(|b| b < at) && secrets_in_variables(container).any(|n| n == name)
+        })
+    };
+    let holders: Vec<Object> =
+        engine.snap.pods.of(namespace).iter().filter(|p| stale(p)).map(|p| engine.index.maker(p)).collect();
+    let secret = Object::new("secret", namespace, name);
+    let finding = match (holders.iter().find(|h| **h != me), holders.is_empty()) {
+        (_, true) => return Roots::new(),
+        (Some(server), _) => Finding::new(
+            &ROTATED,
+            server.clone(),
+            format!("runs since before secret {name} was changed by {by}, and {me}, which has the new value, is refused"),
+        )
+        .fix(Fix::advice(format!(
+            "bring the earlier value of secret {name} back, or set the new one in {server} itself; restart it only where it reads the value at each start"
+        ))),
+        (None, _) => Finding::new(
+            &ROTATED,
+            secret.clone(),
+            format!("was changed by {by}, and what of {me} has started since is refused; what runs since before is not"),
+        )
+        .fix(Fix::advice(format!(
+            "bring the earlier value of secret {name} back, or let the new one in where {me} logs in"
+        ))),
+    };
+    let finding = finding
+        .which(name)
+        .seen(secret, "metadata.managedFields", at.to_string())
+        .seen(Object::pod(case.pod), format!("log of {}", case.container.name), line.trim().to_owned())
+        .since(crate::model::Moment(Some(at)))
+        .likely("whether the value of before is let in");
+    engine.root(finding)
+}
+
+/// The last line that speaks of a refused login.
+fn refused_login(log: &str) -> Option<&str> {
+    log.lines().rev().find(|l| REFUSED_LOGIN.iter().any(|w| l.to_lowercase().contains(w)))
+}
+
+/// The Secrets that a container has in its variables: what it has read at its start stays.
+fn secrets_in_variables(container: &Container) -> impl Iterator<Item = &str> {
+    let keys = container.env.iter().filter_map(|e| e.value_from.as_ref()?.secret_key_ref.as_ref());
+    let whole = container.env_from.iter().filter_map(|f| f.secret_ref.as_ref());
+    keys.map(|k| k.name.as_str()).chain(whole.map(|w| w.name.as_str()))
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ pub fn container<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     }
     let log = logs::of(engine, case, !is_over);
     if let Some(log) = log {
-        for look in [access::denied, soft::by_log] {
+        for look in [access::denied, access::refused_since, soft::by_log] {
             let roots = look(engine, case, log);
             if !roots.is_empty() {
                 return roots;

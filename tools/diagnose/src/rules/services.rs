@@ -102,6 +102,22 @@ pub fn serves(engine: &Engine<'_>, service: &Service) -> bool {
     })
 }
 
+/// The workload behind a Service that has no pod because it is scaled to zero, where no other would answer for it.
+pub fn asleep<'a>(engine: &Engine<'a>, service: &Service) -> Option<&'a Workload<'a>> {
+    if !is_checked(service) || !engine.index.behind(service).is_empty() {
+        return None;
+    }
+    let fits = |w: &&Workload<'_>| {
+        let labels = &w.template.metadata.labels;
+        w.meta.namespace == service.metadata.namespace
+            && w.kind != "job"
+            && service.spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v))
+    };
+    let mut all = engine.index.workloads.iter().filter(fits);
+    let one = all.next()?;
+    (one.desired == 0 && all.all(|w| w.desired == 0)).then_some(one)
+}
+
 /// No pod has the labels that the Service selects.
 fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
     let namespace = &service.metadata.namespace;

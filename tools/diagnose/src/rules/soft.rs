@@ -5,17 +5,23 @@ use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::model::{Container, Pod, Service};
 use crate::rules::Case;
+use crate::rules::services;
 use crate::rules::similar::nearest;
 use crate::snapshot::Lookup;
 use crate::walk;
 
 /// The causes of this family.
-pub const CAUSES: &[Cause] = &[SERVICE_MISSING, DNS_POLICY, HOST_ALIAS];
+pub const CAUSES: &[Cause] = &[SERVICE_MISSING, AT_ZERO, DNS_POLICY, HOST_ALIAS];
 
 const SERVICE_MISSING: Cause = Cause::fault(
     "soft-ref-missing-service",
     2,
     "A program looks for a host that should be a Service of the cluster, and there is no such Service.",
+);
+const AT_ZERO: Cause = Cause::fault(
+    "needed-at-zero",
+    2,
+    "A program needs another that is scaled to zero, so that nobody answers it.",
 );
 const DNS_POLICY: Cause = Cause::fault(
     "dns-policy-wrong",
@@ -131,7 +137,7 @@ fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Optio
     let here = case.pod.metadata.namespace.as_str();
     for host in hosts(text) {
         if let Some(service) = by_address(engine, host) {
-            let roots = reached(engine, case, service);
+            let roots = reached(engine, case, service, text, log.is_some());
             if !roots.is_empty() {
                 return roots;
             }
@@ -140,7 +146,7 @@ fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Optio
         let namespace = name.namespace.unwrap_or(here);
         match engine.snap.services.find(namespace, name.service) {
             Lookup::Found(service) => {
-                let roots = reached(engine, case, service);
+                let roots = reached(engine, case, service, text, log.is_some());
                 if !roots.is_empty() {
                     return roots;
                 }
@@ -182,12 +188,12 @@ fn by_address<'a>(engine: &Engine<'a>, host: &str) -> Option<&'a Service> {
 pub fn by_broken<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     let here = case.pod.metadata.namespace.as_str();
     let container = case.container;
-    for host in told(container).flat_map(hosts) {
+    for (text, host) in told(container).flat_map(|text| hosts(text).map(move |host| (text, host))) {
         let Some(name) = named(host) else { continue };
         if let Lookup::Found(service) =
             engine.snap.services.find(name.namespace.unwrap_or(here), name.service)
         {
-            let roots = reached(engine, case, service);
+            let roots = reached(engine, case, service, text, false);
             if !roots.is_empty() {
                 return roots;
             }
@@ -197,7 +203,13 @@ pub fn by_broken<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
 }
 
 /// The roots of a Service, unless that is what is being explained or leads to this very pod: a circle explains nothing.
-fn reached<'a>(engine: &mut Engine<'a>, case: &Case<'a>, service: &'a Service) -> Roots {
+fn reached<'a>(
+    engine: &mut Engine<'a>,
+    case: &Case<'a>,
+    service: &'a Service,
+    text: &str,
+    in_log: bool,
+) -> Roots {
     let labels = &case.pod.metadata.labels;
     let is_own = service.metadata.namespace == case.pod.metadata.namespace
         && !service.spec.selector.is_empty()
@@ -206,10 +218,40 @@ fn reached<'a>(engine: &mut Engine<'a>, case: &Case<'a>, service: &'a Service) -
         return Roots::new();
     }
     let roots = walk::service(engine, service);
-    if !roots.is_empty() {
-        let maker = engine.index.maker(case.pod);
-        engine.depends(maker, Object::of("service", &service.metadata));
+    if roots.is_empty() {
+        return at_zero(engine, case, service, text, in_log);
     }
+    let maker = engine.index.maker(case.pod);
+    engine.depends(maker, Object::of("service", &service.metadata));
+    roots
+}
+
+/// The Service is in order, and whoever stands behind it was scaled to zero. By itself that is what somebody wants; with
+/// a program that looks for it there and fails it is why.
+fn at_zero<'a>(
+    engine: &mut Engine<'a>,
+    case: &Case<'a>,
+    service: &'a Service,
+    text: &str,
+    in_log: bool,
+) -> Roots {
+    let Some(workload) = services::asleep(engine, service) else { return Roots::new() };
+    let maker = engine.index.maker(case.pod);
+    let (object, here) = (workload.object(), Object::of("service", &service.metadata));
+    let at = if in_log { "log of" } else { "settings of" };
+    let finding = Finding::new(&AT_ZERO, object.clone(), format!("has 0 replicas, and {maker} needs it"))
+        .seen(object.clone(), "spec.replicas", "0")
+        .seen(Object::pod(case.pod), format!("{at} {}", case.container.name), text.trim().to_owned())
+        .fix(Fix::call(
+            format!("scale {object} to 1"),
+            "scale",
+            serde_json::json!({"workload": object.to_string(), "namespace": object.namespace, "replicas": 1}),
+        ));
+    let finding =
+        if in_log { finding.observed() } else { finding.likely("a line of its log that names the host") };
+    engine.depends(maker, here.clone());
+    let roots = engine.root(finding);
+    engine.suffers(here, "no endpoints", Some(object), &roots);
     roots
 }
 
