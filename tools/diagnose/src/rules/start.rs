@@ -215,6 +215,14 @@ fn quoted(said: &str) -> Option<&str> {
     said.get(at..)?.split('"').next().map(|w| w.trim_end_matches('\\')).filter(|w| !w.is_empty())
 }
 
+/// What a shell did not find: `sh: 1: ngnix: not found`, `bash: line 1: ngnix: command not found`.
+fn missing(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let before = line.strip_suffix(": not found").or_else(|| line.strip_suffix(": command not found"))?;
+    let (_, what) = before.rsplit_once(": ")?;
+    (!what.is_empty() && !what.contains(char::is_whitespace)).then_some(what)
+}
+
 /// Back to the revision before, where there is one.
 fn back(engine: &Engine<'_>, maker: &Object, advice: String) -> Fix {
     let revisions = engine.index.workload_named(maker).map_or(0, |w| engine.index.revisions(w.meta).len());
@@ -253,6 +261,14 @@ fn by_log<'a>(engine: &mut Engine<'a>, case: &Case<'a>, ended: Option<&'a Termin
             .seen(Object::pod(case.pod), format!("log of {name}"), line.trim().to_owned())
             .since(ended.finished_at)
     };
+    // A shell runs, and what it is to start is not there: the kubelet sees nothing wrong with that.
+    let missing =
+        (ended.exit_code == 127).then(|| log.lines().rev().find_map(|l| Some((missing(l)?, l)))).flatten();
+    if let Some((what, said)) = missing {
+        let says = format!("the image {} has no program `{what}` (container {name})", case.container.image);
+        let fix = back(engine, &maker, format!("correct the command of container {name}"));
+        return engine.root(spec(&COMMAND_NOT_FOUND, says, said).observed().fix(fix));
+    }
     if let Some(said) = line(&["address already in use", "eaddrinuse"]) {
         let ports =
             |c: &crate::model::Container| c.ports.iter().map(|p| p.container_port).collect::<Vec<_>>();
@@ -310,4 +326,18 @@ fn by_log<'a>(engine: &mut Engine<'a>, case: &Case<'a>, ended: Option<&'a Termin
         }
     }
     Roots::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn what_shells_do_not_find() {
+        assert_eq!(missing("sh: 1: ngnix: not found"), Some("ngnix"));
+        assert_eq!(missing("/entrypoint.sh: line 4: gosu: command not found\n"), Some("gosu"));
+        assert_eq!(missing("sh: /app/run: not found"), Some("/app/run"));
+        assert_eq!(missing("GET /favicon.ico: not found"), None);
+        assert_eq!(missing("error: key not found"), None);
+    }
 }

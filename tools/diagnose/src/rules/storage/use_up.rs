@@ -2,9 +2,10 @@
 
 use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
-use crate::model::{Claim, condition};
+use crate::model::{Claim, Volume, condition};
 use crate::quantity::{show_bytes, whole};
 use crate::rules::Case;
+use crate::rules::services::apply;
 use crate::rules::storage::{claim_object, class_name};
 use crate::snapshot::LogOf;
 
@@ -68,7 +69,8 @@ pub fn resize(engine: &mut Engine<'_>, claim: &Claim) {
     engine.found(finding);
 }
 
-/// A container whose log says that there is no space left, and that has a claim it can fill.
+/// A container whose log says that there is no space left, and that has a volume it can fill: a claim, or a directory
+/// of the pod's own that has a limit.
 pub fn full<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     let is_down = case.status.last_state.terminated.is_some() || case.status.state.terminated.is_some();
     if !is_down && case.status.ready {
@@ -87,7 +89,13 @@ pub fn full<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
             Some((m.mount_path.as_str(), snap.claims.find(namespace, name).found()?))
         })
         .collect();
-    if mounted.is_empty() {
+    let scratch = case.container.volume_mounts.iter().filter(|m| !m.read_only).filter_map(|m| {
+        let volume = case.pod.spec.volumes.iter().find(|v| v.name == m.name)?;
+        let limit = volume.empty_dir.as_ref()?.size_limit.as_ref()?;
+        Some((m.mount_path.as_str(), volume, limit.0.as_str()))
+    });
+    let scratch: Vec<(&str, &Volume, &str)> = scratch.collect();
+    if mounted.is_empty() && scratch.is_empty() {
         return Roots::new();
     }
     let of = |previous| LogOf {
@@ -104,7 +112,12 @@ pub fn full<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         low.contains("no space left on device") || low.contains("enospc") || low.contains("disk full")
     };
     let Some(line) = log.lines().rev().find(is_full) else { return Roots::new() };
-    let named = mounted.iter().find(|(path, _)| line.contains(path.trim_end_matches('/')));
+    let is_named = |path: &str| line.contains(path.trim_end_matches('/'));
+    let named = scratch.iter().find(|(path, ..)| is_named(path));
+    if let Some(found) = named.or(scratch.first().filter(|_| scratch.len() == 1 && mounted.is_empty())) {
+        return scratch_full(engine, case, *found, line);
+    }
+    let named = mounted.iter().find(|(path, _)| is_named(path));
     let [(path, claim)] = named.map_or(mounted.as_slice(), std::slice::from_ref) else {
         // Several claims, and the line does not say which: none is named wrongly.
         return Roots::new();
@@ -138,5 +151,49 @@ pub fn full<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
     .seen(Object::pod(case.pod), "log", line.trim())
     .likely("how much of it is used: kai \"usage\", or df in the container")
     .fix(fix);
+    engine.root(finding)
+}
+
+/// A directory of the pod's own is as full as its limit lets it be.
+fn scratch_full<'a>(
+    engine: &mut Engine<'a>,
+    case: &Case<'a>,
+    (path, volume, limit): (&str, &Volume, &str),
+    line: &str,
+) -> Roots {
+    let maker = engine.index.maker(case.pod);
+    let medium = volume.empty_dir.as_ref().map_or("", |e| e.medium.as_str());
+    let place = if medium == "Memory" { "in memory" } else { "on the node's disk" };
+    let says = format!(
+        "its volume {} ({place}, {limit}, at {path} in container {}) is full",
+        volume.name, case.container.name
+    );
+    let mut finding = Finding::new(&VOLUME_FULL, maker.clone(), says)
+        .which(volume.name.clone())
+        .seen(Object::pod(case.pod), "log", line.trim())
+        .seen(Object::pod(case.pod), format!("spec.volumes[{}].emptyDir.sizeLimit", volume.name), limit)
+        .likely("how much of it is used: df in the container");
+    let api = match maker.kind.as_str() {
+        "deployment" => Some("Deployment"),
+        "statefulset" => Some("StatefulSet"),
+        "daemonset" => Some("DaemonSet"),
+        _ => None,
+    };
+    finding = match api.zip(whole(limit)) {
+        Some((kind, bytes)) => {
+            let larger = format!("{}Mi", (bytes * 2).div_euclid(1 << 20).max(1));
+            let mut directory = serde_json::json!({"sizeLimit": larger});
+            if !medium.is_empty() {
+                directory["medium"] = medium.into();
+            }
+            let manifest = serde_json::json!({
+                "apiVersion": "apps/v1", "kind": kind,
+                "metadata": {"name": maker.name, "namespace": maker.namespace},
+                "spec": {"template": {"spec": {"volumes": [{"name": volume.name, "emptyDir": directory}]}}},
+            });
+            finding.fix(apply(format!("let the volume {} of {maker} hold {larger}", volume.name), &manifest))
+        }
+        None => finding.fix(Fix::advice(format!("raise sizeLimit of the volume {}", volume.name))),
+    };
     engine.root(finding)
 }
