@@ -110,6 +110,9 @@ impl Run<'_> {
             if sent.is_held(&step.change.does) {
                 if first {
                     let why = sent.error.as_ref().map(ToString::to_string).unwrap_or_default();
+                    let minutes = PATIENCE.as_secs() / 60;
+                    let why =
+                        format!("{}; asked again, for {minutes} minutes at most", why.trim_end_matches('.'));
                     (self.show)(Event::Held(step.change.object.clone(), why));
                 }
                 drain.held.insert(index, sent);
