@@ -11,6 +11,7 @@ mod audit;
 pub mod check;
 pub mod cli;
 pub mod drive;
+pub mod editor;
 pub mod jobs;
 pub mod judge;
 mod live;

@@ -12,6 +12,7 @@ use super::agent::Agent;
 use super::api::Api;
 use super::audit::{self, Audited};
 use super::check::{unmet, values, wrong_right};
+use super::editor;
 use super::model::{Model, Source};
 use super::names::Names;
 use super::person::{self, Manner, Seen};
@@ -130,33 +131,42 @@ pub fn perform(
     let (since, began) = (Instant::now(), person::now());
     let mut touched = Vec::new();
     let (turns, fell) = watching(api, &scenario.verify.floor, names, || {
-        let mut turns = Vec::new();
-        for turn in &scenario.turns {
-            let mut words: Vec<String> = turn.options.iter().map(|o| names.fill(o)).collect();
-            words.push(names.fill(&turn.user));
-            let patience = Duration::from_secs(scenario.budget.seconds.max(60) * 2);
-            let answer = answer(&turn.answer, model, scenario, variant);
-            let answer = match answer {
+        let patience = Duration::from_secs(scenario.budget.seconds.max(60) * 2);
+        let manner = place.agent.as_ref().map_or_else(Manner::kai, |agent| agent.manner.clone());
+        let said = scenario.turns.iter().map(|turn| {
+            let answer = match answer(&turn.answer, model, scenario, variant) {
                 Answer::Types(name) => Answer::Types(names.fill(&name)),
                 other => other,
             };
+            (names.fill(&turn.user), answer)
+        });
+        let said: Vec<(String, Answer)> = said.collect();
+        if variant == Variant::Editor {
+            return Ok(vec![editor::works(scenario, names, &command, patience)?]);
+        }
+        if let Some(prompt) = manner.prompt.as_deref().filter(|_| scenario.chat) {
+            return person::talks(&command(&[]), &manner, prompt, &said, patience);
+        }
+        let mut turns = Vec::new();
+        for (turn, (sentence, answer)) in scenario.turns.iter().zip(&said) {
+            let mut words: Vec<String> = turn.options.iter().map(|o| names.fill(o)).collect();
+            words.push(sentence.clone());
             let mut gap = || {
                 if variant == Variant::Stale {
                     touched = touch(api, &proxy.requests())?;
                 }
                 Ok(())
             };
-            let manner = place.agent.as_ref().map_or_else(Manner::kai, |agent| agent.manner.clone());
             turns.push(match variant {
                 Variant::Piped => person::is_away(&command(&words))?,
-                _ => person::sits_before(&command(&words), &manner, &answer, patience, &mut gap)?,
+                _ => person::sits_before(&command(&words), &manner, answer, patience, &mut gap)?,
             });
         }
         Ok(turns)
     })?;
     let took = since.elapsed();
     let mut state = Vec::new();
-    if matches!(variant, Variant::Plain | Variant::Undone) {
+    if matches!(variant, Variant::Plain | Variant::Undone | Variant::Editor) {
         state = verified(api, scenario, names)?;
     }
     let undone = if variant == Variant::Undone { take_back(&turns, &command)? } else { Vec::new() };

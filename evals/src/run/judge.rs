@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::drive::{Evidence, unowned};
+use super::person::plain;
 use super::scenario::{Kind, OneOf, Scenario};
 use super::variant::Variant;
 use super::witness;
@@ -74,8 +75,12 @@ pub fn judge(
     } else if stale {
         witness::stale_is_not_written(evidence, &mut misses);
     } else {
+        // What is said to an editor is another text, for another reader.
+        if !matches!(variant, Variant::Undone | Variant::Editor) {
+            said_as_expected(scenario, evidence, other, &mut misses);
+        }
         if variant != Variant::Undone {
-            expected(scenario, evidence, other, &mut misses);
+            is_as_expected(scenario, evidence, &mut misses);
         }
         witness::claims_are_true(scenario, evidence, &mut misses);
     }
@@ -102,8 +107,8 @@ pub fn judge(
     (verdict, misses)
 }
 
-/// What the scenario itself expects.
-fn expected(scenario: &Scenario, evidence: &Evidence, other: bool, misses: &mut Misses) {
+/// What the scenario expects to be said.
+fn said_as_expected(scenario: &Scenario, evidence: &Evidence, other: bool, misses: &mut Misses) {
     let names = &evidence.names;
     // The namespace holds the scenario's id: what it spells is said by nobody.
     let words = |text: &str| words(&text.replace(&names.namespace, "\u{1}"));
@@ -136,6 +141,10 @@ fn expected(scenario: &Scenario, evidence: &Evidence, other: bool, misses: &mut 
             misses.add("asked", format!("`{user}` {word}"));
         }
     }
+}
+
+/// What the scenario expects to be.
+fn is_as_expected(scenario: &Scenario, evidence: &Evidence, misses: &mut Misses) {
     evidence.state.iter().for_each(|why| misses.add("state", why.clone()));
     evidence.changed.iter().for_each(|why| misses.add("same", why.clone()));
     evidence.fell.iter().for_each(|why| misses.add("floor", why.clone()));
@@ -162,15 +171,7 @@ fn taken_back(evidence: &Evidence, misses: &mut Misses) {
 
 /// Lower case, with single spaces and without colours: a terminal breaks lines where it likes.
 fn words(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("\x1b[") {
-        plain.push_str(before);
-        rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';' || c == '?');
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    plain.push_str(rest);
-    plain.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+    plain(text).to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -96,6 +96,9 @@ pub struct Scenario {
     pub alone: bool,
     /// How many nodes that cluster has.
     pub nodes: Option<u32>,
+    /// Whether all sentences are said in one chat, each of which knows those before; else kai is started for each.
+    #[serde(default)]
+    pub chat: bool,
     /// What is there before.
     pub setup: Setup,
     /// What is said, and what must come of each.
@@ -365,6 +368,11 @@ impl Scenario {
         ensure!(
             !self.alone || self.tier == Tier::C,
             "a cluster of its own is always a control plane: tier C"
+        );
+        let plain = |turn: &Turn| turn.expect.exit.is_none() && turn.options.is_empty();
+        ensure!(
+            !self.chat || self.turns.iter().all(plain),
+            "a sentence of a chat has no exit code, and no options"
         );
         for usual in &self.setup.deployments {
             let known = usual.namespace.as_ref().is_none_or(|n| self.namespaces.contains(n));

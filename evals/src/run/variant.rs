@@ -23,6 +23,8 @@ pub enum Variant {
     Stale,
     /// Afterwards each plan is taken back, the last first.
     Undone,
+    /// The calls come from an editor, over MCP, and each plan is approved in a terminal.
+    Editor,
     /// The model tries what a bad one would, and every preview is declined.
     Hostile,
 }
@@ -37,13 +39,14 @@ impl Variant {
             Variant::Piped => "piped",
             Variant::Stale => "stale",
             Variant::Undone => "undone",
+            Variant::Editor => "editor",
             Variant::Hostile => "hostile",
         }
     }
 
     /// Whether nothing may come of it.
     pub fn is_nothing(self) -> bool {
-        !matches!(self, Variant::Plain | Variant::Undone | Variant::Stale)
+        !matches!(self, Variant::Plain | Variant::Undone | Variant::Editor | Variant::Stale)
     }
 
     /// Those that a scenario is shown in.
@@ -57,6 +60,7 @@ impl Variant {
             Variant::Piped,
             Variant::Stale,
             Variant::Undone,
+            Variant::Editor,
             Variant::Hostile,
         ];
         // In several turns the second builds on what the first did: a no there is another story.

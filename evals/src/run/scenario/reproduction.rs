@@ -74,6 +74,7 @@ fn one(path: &Path) -> Result<Scenario> {
         everywhere: Some(READER.to_owned()),
         namespaces: Vec::new(),
         alone: false,
+        chat: false,
         nodes: None,
         setup: Setup {
             apply: names(manifests),
