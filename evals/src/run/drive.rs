@@ -174,7 +174,8 @@ pub fn perform(
     let after = loop {
         let after = world::look(api, part, &plain)?;
         // What an undo leaves to the controllers takes them a moment.
-        if variant != Variant::Undone || unowned(&before, &after).is_empty() || since.elapsed() > SETTLES {
+        let settled = unowned(&before, &after).is_empty() && !after.has_orphans(&before);
+        if variant != Variant::Undone || settled || since.elapsed() > SETTLES {
             break after;
         }
         std::thread::sleep(Duration::from_millis(500));

@@ -291,13 +291,15 @@ pub struct Budget {
     pub model_requests: usize,
     /// Requests to the API server.
     pub api_requests: usize,
+    /// Tokens that go to the model, by kai's own count.
+    pub tokens: u64,
     /// Seconds.
     pub seconds: u64,
 }
 
 impl Default for Budget {
     fn default() -> Budget {
-        Budget { model_requests: 8, api_requests: 120, seconds: 120 }
+        Budget { model_requests: 8, api_requests: 120, tokens: 100_000, seconds: 120 }
     }
 }
 

@@ -168,11 +168,11 @@ pub fn within_budget(scenario: &Scenario, evidence: &Evidence, variant: Variant,
         return;
     }
     let budget = &scenario.budget;
-    let seconds = usize::try_from(evidence.took.as_secs()).unwrap_or(usize::MAX);
     for (what, took, may) in [
-        ("requests to the model", evidence.asked.len(), budget.model_requests),
-        ("requests to the API server", evidence.requests.len(), budget.api_requests),
-        ("seconds", seconds, usize::try_from(budget.seconds).unwrap_or(usize::MAX)),
+        ("requests to the model", evidence.asked.len() as u64, budget.model_requests as u64),
+        ("requests to the API server", evidence.requests.len() as u64, budget.api_requests as u64),
+        ("tokens to the model", evidence.tokens.0, budget.tokens),
+        ("seconds", evidence.took.as_secs(), budget.seconds),
     ] {
         if took > may {
             misses.add("W8", format!("{took} {what}, and {may} are allowed"));

@@ -119,6 +119,13 @@ impl World {
         all
     }
 
+    /// Whether something that came since has lost its owners and is about to be collected.
+    pub fn has_orphans(&self, before: &World) -> bool {
+        let is_there = |uid: &String| self.0.values().any(|seen| seen.uid == *uid);
+        let new = self.0.iter().filter(|(key, _)| !before.0.contains_key(*key));
+        new.into_iter().any(|(_, seen)| !seen.owners.is_empty() && !seen.owners.iter().any(is_there))
+    }
+
     /// The objects at the top of an object's chain of owners, itself where it has none; by what was seen before or after.
     pub fn roots(&self, after: &World, key: &Key) -> Vec<Key> {
         let find = |uid: &String| {
@@ -243,6 +250,17 @@ mod tests {
     fn deployment(replicas: i64, generation: i64, uid: &str) -> Value {
         json!({"metadata": {"name": "a", "namespace": "n", "uid": uid, "generation": generation},
             "spec": {"replicas": replicas}, "status": {"observedGeneration": generation}})
+    }
+
+    #[test]
+    fn what_lost_its_owner_is_about_to_go() {
+        let set = json!({"metadata": {"name": "s", "namespace": "n", "uid": "s"}});
+        let pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "p", "ownerReferences": [{"uid": "s"}]}});
+        let both = world(&[("replicasets", set), ("pods", pod.clone())]);
+        let alone = world(&[("pods", pod)]);
+        assert!(!both.has_orphans(&World::default()), "its owner is there");
+        assert!(alone.has_orphans(&World::default()));
+        assert!(!alone.has_orphans(&alone), "it was so before");
     }
 
     #[test]
