@@ -306,7 +306,7 @@ fn run(place: &Place, batch: &Batch, live: &Live, tell: &mut dyn FnMut(&Run, Lin
                 continue;
             }
         };
-        match drive::perform(place, scenario, &one.model, one.variant, &made.names) {
+        match drive::perform(place, scenario, one, &made.names) {
             Err(_) if stop::asked() => return,
             Err(error) => tell(one, broken(batch, one, Verdict::HarnessError, &error)),
             Ok(evidence) => {

@@ -13,10 +13,11 @@ use super::api::Api;
 use super::audit::{self, Audited};
 use super::check::{unmet, values, wrong_right};
 use super::editor;
+use super::jobs::Run;
 use super::model::{Model, Source};
 use super::names::Names;
 use super::person::{self, Manner, Seen};
-use super::scenario::{Answer, Floor, Scenario};
+use super::scenario::{Answer, Floor, Scenario, Turn};
 use super::setup::{self, GROUP, NEIGHBOURS};
 use super::traffic::{End, passes};
 use super::variant::Variant;
@@ -105,16 +106,10 @@ pub struct Evidence {
 ///
 /// # Errors
 /// The harness failed.
-pub fn perform(
-    place: &Place,
-    scenario: &Scenario,
-    model: &Model,
-    variant: Variant,
-    names: &Names,
-) -> Result<Evidence> {
-    let api = &place.api;
+pub fn perform(place: &Place, scenario: &Scenario, run: &Run, names: &Names) -> Result<Evidence> {
+    let (api, model, variant) = (&place.api, &run.model, run.variant);
     let proxy = proxy(place, names)?;
-    let source = Source::start(scenario, model, variant, names)?;
+    let source = Source::start(scenario, run, names)?;
     let home = tempfile::tempdir()?;
     let work = tempfile::tempdir()?;
     setup::folder(scenario, names, work.path())?;
@@ -138,7 +133,7 @@ pub fn perform(
                 Answer::Types(name) => Answer::Types(names.fill(&name)),
                 other => other,
             };
-            (names.fill(&turn.user), answer)
+            (names.fill(sentence(turn, run)), answer)
         });
         let said: Vec<(String, Answer)> = said.collect();
         if variant == Variant::Editor {
@@ -220,6 +215,13 @@ fn proxy(place: &Place, names: &Names) -> Result<Proxy> {
         ..Options::default()
     };
     Proxy::start(&place.api.kubeconfig, options)
+}
+
+/// What the person says: to a live model another sentence of the same meaning in each run.
+fn sentence<'s>(turn: &'s Turn, run: &Run) -> &'s str {
+    let is_live = matches!(run.model, Model::Live { .. } | Model::Recorded(_));
+    let at = if is_live { run.run.saturating_sub(1) % (turn.paraphrases.len() + 1) } else { 0 };
+    at.checked_sub(1).and_then(|at| turn.paraphrases.get(at)).unwrap_or(&turn.user)
 }
 
 /// What the person answers: what the variant is about, else what the saboteur or the turn says.
@@ -457,6 +459,17 @@ fn tokens(screen: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_run_of_a_live_model_hears_another_sentence() {
+        let turn = Turn { user: "a".into(), paraphrases: vec!["b".into(), "c".into()], ..Turn::default() };
+        let of = |model: &Model| -> String {
+            let run = |run| Run { model: model.clone(), variant: Variant::Plain, run };
+            (1..=4).map(|n| sentence(&turn, &run(n)).to_owned()).collect()
+        };
+        assert_eq!(of(&Model::Recorded("x".into())), "abca");
+        assert_eq!(of(&Model::Planner), "aaaa", "what it knows is held to");
+    }
 
     #[test]
     fn kai_says_what_it_took() {

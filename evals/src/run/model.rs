@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::jobs::Run;
 use super::names::Names;
 use super::recording::{Recorder, Recording, Replayed};
 use super::scenario::Scenario;
@@ -108,11 +109,11 @@ impl Source {
     ///
     /// # Errors
     /// It cannot be started; there is no recording.
-    pub fn start(scenario: &Scenario, model: &Model, variant: Variant, names: &Names) -> Result<Source> {
-        if variant == Variant::Hostile {
+    pub fn start(scenario: &Scenario, run: &Run, names: &Names) -> Result<Source> {
+        if run.variant == Variant::Hostile {
             return Replay::start(hostile(&names.namespace)).map(Source::Script);
         }
-        let script = match model {
+        let script = match &run.model {
             Model::Null => Script::new([Turn::text("Done!")]).then(Then::Repeat),
             Model::Golden => scenario.golden.clone(),
             Model::Saboteur(at) => {
@@ -121,11 +122,11 @@ impl Source {
             }
             Model::Planner => return Ok(Source::Nobody),
             Model::Live { base_url, keep, .. } => {
-                let keep = keep.as_ref().map(|folder| Recording::file(folder, &scenario.id));
+                let keep = keep.as_ref().map(|folder| Recording::file(folder, &scenario.id, run.run));
                 return Recorder::start(base_url, keep, names).map(Source::Live);
             }
             Model::Recorded(folder) => {
-                let recording = Recording::read(&Recording::file(folder, &scenario.id))?;
+                let recording = Recording::read(&Recording::file(folder, &scenario.id, run.run))?;
                 return Replayed::start(recording, names).map(Source::Recorded);
             }
         };

@@ -50,9 +50,12 @@ pub struct Answer {
 }
 
 impl Recording {
-    /// The file of a scenario's recording.
-    pub fn file(folder: &Path, scenario: &str) -> PathBuf {
-        folder.join(format!("{scenario}.json"))
+    /// The file of the recording of a scenario's n-th run.
+    pub fn file(folder: &Path, scenario: &str, run: usize) -> PathBuf {
+        match run {
+            0 | 1 => folder.join(format!("{scenario}.json")),
+            n => folder.join(format!("{scenario}.{n}.json")),
+        }
     }
 
     /// Reads a recording.

@@ -214,7 +214,7 @@ impl Usual {
 pub struct Turn {
     /// The sentence.
     pub user: String,
-    /// Other sentences of the same meaning, one of which is drawn in live runs.
+    /// Other sentences of the same meaning: a live model hears the next of them in each further run.
     #[serde(default)]
     pub paraphrases: Vec<String>,
     /// Options of kai beside it, such as `--allow`.
