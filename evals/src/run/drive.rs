@@ -164,7 +164,8 @@ pub fn perform(place: &Place, scenario: &Scenario, run: &Run, names: &Names) -> 
     if matches!(variant, Variant::Plain | Variant::Undone | Variant::Editor) {
         state = verified(api, scenario, names)?;
     }
-    let undone = if variant == Variant::Undone { take_back(&turns, &command)? } else { Vec::new() };
+    let undone =
+        if variant == Variant::Undone { take_back(scenario, names, &turns, &command)? } else { Vec::new() };
     let since = Instant::now();
     let after = loop {
         let after = world::look(api, part, &plain)?;
@@ -386,23 +387,29 @@ fn touch(api: &Api, requests: &[Recorded]) -> Result<Vec<String>> {
     Ok(touched)
 }
 
-/// Takes back every plan that was agreed to, the last first.
-fn take_back(turns: &[Seen], command: &dyn Fn(&[String]) -> Command) -> Result<Vec<Seen>> {
+/// Takes back every plan that was agreed to, the last first; what was allowed for the change is allowed for that too.
+fn take_back(
+    scenario: &Scenario,
+    names: &Names,
+    turns: &[Seen],
+    command: &dyn Fn(&[String]) -> Command,
+) -> Result<Vec<Seen>> {
     let mut plans = Vec::new();
-    for turn in turns {
+    for (said, turn) in scenario.turns.iter().zip(turns) {
+        let options: Vec<String> = said.options.iter().map(|o| names.fill(o)).collect();
         for asked in turn.asked.iter().filter(|asked| asked.yes) {
             let before = turn.screen.get(..asked.screen).unwrap_or(&turn.screen);
             let id =
                 before.rsplit("Plan ").next().map(|rest| rest.chars().take_while(char::is_ascii_hexdigit));
-            plans.extend(id.map(Iterator::collect::<String>).filter(|id| id.len() >= 6));
+            let id = id.map(Iterator::collect::<String>).filter(|id| id.len() >= 6);
+            plans.extend(id.map(|id| [vec!["undo".to_owned(), id], options.clone()].concat()));
         }
     }
     let mut seen = Vec::new();
-    for plan in plans.iter().rev() {
-        let words = ["undo".to_owned(), plan.clone()];
+    for words in plans.iter().rev() {
         let patience = Duration::from_secs(240);
         seen.push(person::sits_before(
-            &command(&words),
+            &command(words),
             &Manner::kai(),
             &Answer::Anything,
             patience,
