@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::model::filled;
 use super::names::Names;
 use super::person::{self, Manner, Seen};
 use super::scenario::{Answer, Scenario};
 use super::stop;
-use crate::replay::{Call, Script};
+use crate::replay::Call;
 
 /// The revision of the protocol that is spoken.
 const REVISION: &str = "2025-11-25";
@@ -30,8 +31,7 @@ pub fn works(
     command: &dyn Fn(&[String]) -> Command,
     patience: Duration,
 ) -> Result<Seen> {
-    let script: Script = serde_json::from_str(&names.fill(&serde_json::to_string(&scenario.golden)?))
-        .context("the names of the run do not fit into the script")?;
+    let script = filled(&scenario.golden, names)?;
     let options: Vec<String> =
         scenario.turns.iter().flat_map(|turn| &turn.options).map(|o| names.fill(o)).collect();
     let with = |words: &[&str]| {

@@ -130,10 +130,7 @@ impl Source {
                 return Replayed::start(recording, names).map(Source::Recorded);
             }
         };
-        let text = names.fill(&serde_json::to_string(&script)?);
-        let script =
-            serde_json::from_str(&text).context("the names of the run do not fit into the script")?;
-        Replay::start(script).map(Source::Script)
+        Replay::start(filled(&script, names)?).map(Source::Script)
     }
 
     /// Where it answers; none where nobody does.
@@ -161,6 +158,15 @@ impl Source {
             }
         }
     }
+}
+
+/// A script with the names of a run.
+///
+/// # Errors
+/// They do not fit into it.
+pub fn filled(script: &Script, names: &Names) -> Result<Script> {
+    let text = names.fill(&serde_json::to_string(script)?);
+    serde_json::from_str(&text).context("the names of the run do not fit into the script")
 }
 
 /// How many tool calls were answered in these requests: each carries the whole conversation so far, and a shorter one begins

@@ -284,9 +284,7 @@ async fn silent_node(cluster: &Cluster, pod: &Value) -> Option<String> {
 
 /// What the pods of a silent node wait for.
 pub(crate) fn waits_for_node(name: &str) -> String {
-    sanitize::line(&format!(
-        "node {name}, which has stopped reporting: it is back or deleted before they end"
-    ))
+    sanitize::line(&format!("node {name}, which has stopped reporting, to be back or deleted"))
 }
 
 /// Whether a pause keeps a template from the pods.

@@ -7,7 +7,7 @@ use crate::engine::{Engine, Roots};
 use crate::finding::{Cause, Finding, Fix, Object};
 use crate::model::{Binding, Container, Pod};
 use crate::rules::Case;
-use crate::snapshot::{Ask, Lookup};
+use crate::snapshot::Ask;
 
 /// The causes of this family.
 pub const CAUSES: &[Cause] = &[DENIED, DANGLING, ROTATED];
@@ -176,14 +176,8 @@ pub fn rotated<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) -> Roots
     };
     let Some(line) = refused_login(log) else { return Roots::new() };
     let container = case.container;
-    let late = secrets_in_variables(container).filter_map(|name| {
-        let Lookup::Found(secret) = engine.snap.secrets.find(&case.pod.metadata.namespace, name) else {
-            return None;
-        };
-        let at = secret.metadata.written.at.0.filter(|at| *at > started)?;
-        Some((at, name))
-    });
-    let Some((at, name)) = late.max() else { return Roots::new() };
+    let late = secrets_written(engine, case).filter(|(at, ..)| *at > started);
+    let Some((at, name, _)) = late.max() else { return Roots::new() };
     let maker = engine.index.maker(case.pod);
     let secret = Object::new("secret", &case.pod.metadata.namespace, name);
     let says = format!(
@@ -212,12 +206,8 @@ pub fn refused_since<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) ->
     let Some(started) = runs.and_then(|t| t.started_at.0) else { return Roots::new() };
     let Some(line) = refused_login(log) else { return Roots::new() };
     let namespace = &case.pod.metadata.namespace;
-    let late = secrets_in_variables(case.container).filter_map(|name| {
-        let Lookup::Found(secret) = engine.snap.secrets.find(namespace, name) else { return None };
-        let at = secret.metadata.written.at.0.filter(|at| *at < started)?;
-        Some((at, name, &*secret.metadata.written.by))
-    });
-    let Some((at, name, by)) = late.max() else { return Roots::new() };
+    let before = secrets_written(engine, case).filter(|(at, ..)| *at < started);
+    let Some((at, name, by)) = before.max() else { return Roots::new() };
     let me = engine.index.maker(case.pod);
     let stale = |pod: &Pod| {
         pod.containers().any(|(container, status, _)| {
@@ -259,6 +249,18 @@ pub fn refused_since<'a>(engine: &mut Engine<'a>, case: &Case<'a>, log: &str) ->
 /// The last line that speaks of a refused login.
 fn refused_login(log: &str) -> Option<&str> {
     log.lines().rev().find(|l| REFUSED_LOGIN.iter().any(|w| l.to_lowercase().contains(w)))
+}
+
+/// When each Secret in the variables of a container was written last, its name, and by whom.
+fn secrets_written<'a>(
+    engine: &Engine<'a>,
+    case: &Case<'a>,
+) -> impl Iterator<Item = (jiff::Timestamp, &'a str, &'a str)> {
+    let (snap, namespace) = (engine.snap, case.pod.metadata.namespace.as_str());
+    secrets_in_variables(case.container).filter_map(move |name| {
+        let secret = snap.secrets.find(namespace, name).found()?;
+        Some((secret.metadata.written.at.0?, name, &*secret.metadata.written.by))
+    })
 }
 
 /// The Secrets that a container has in its variables: what it has read at its start stays.

@@ -104,18 +104,24 @@ pub fn serves(engine: &Engine<'_>, service: &Service) -> bool {
 
 /// The workload behind a Service that has no pod because it is scaled to zero, where no other would answer for it.
 pub fn asleep<'a>(engine: &Engine<'a>, service: &Service) -> Option<&'a Workload<'a>> {
-    if !is_checked(service) || !engine.index.behind(service).is_empty() {
+    if !is_checked(service) || !engine.index.behind(service).is_empty() || asked(service).next().is_none() {
         return None;
     }
-    let fits = |w: &&Workload<'_>| {
-        let labels = &w.template.metadata.labels;
-        w.meta.namespace == service.metadata.namespace
-            && w.kind != "job"
-            && service.spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v))
-    };
-    let mut all = engine.index.workloads.iter().filter(fits);
+    let here = engine.index.workloads.iter().filter(|w| w.meta.namespace == service.metadata.namespace);
+    let mut all = here.filter(|w| w.kind != "job" && fits(service, &w.template.metadata.labels));
     let one = all.next()?;
     (one.desired == 0 && all.all(|w| w.desired == 0)).then_some(one)
+}
+
+/// What a Service selects, without what controllers give to pods by themselves.
+fn asked(service: &Service) -> impl Iterator<Item = (&str, &String)> {
+    let all = service.spec.selector.iter();
+    all.filter(|(k, _)| !GIVEN_LABELS.contains(k))
+}
+
+/// Whether pods of a template with these labels are what a Service selects.
+fn fits(service: &Service, labels: &Labels) -> bool {
+    asked(service).all(|(k, v)| labels.get(k) == Some(v))
 }
 
 /// No pod has the labels that the Service selects.
@@ -132,8 +138,7 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
         return Roots::new();
     }
     let here = || index.workloads.iter().filter(|w| w.meta.namespace == *namespace && w.kind != "job");
-    let asked = || service.spec.selector.iter().filter(|(k, _)| !GIVEN_LABELS.contains(k));
-    let fits = |labels: &Labels| asked().all(|(k, v)| labels.get(k) == Some(v));
+    let fits = |labels: &Labels| fits(service, labels);
     if let Some(workload) = here().find(|w| fits(&w.template.metadata.labels)) {
         // Scaled to zero is what somebody wants; anything else that keeps the pods away explains this too.
         return if workload.desired == 0 { Roots::new() } else { walk::workload(engine, workload) };
@@ -151,7 +156,7 @@ fn nobody<'a>(engine: &mut Engine<'a>, service: &'a Service) -> Roots {
             |k: &str| labels.get(k).is_none() && w.pods.iter().any(|p| p.metadata.labels.get(k).is_some());
         service.spec.selector.iter().all(|(k, v)| labels.get(k) == Some(v) || given(k))
     });
-    if asked().next().is_none() || is_of_job || is_of_cron_job || has_role {
+    if asked(service).next().is_none() || is_of_job || is_of_cron_job || has_role {
         return Roots::new();
     }
     let selector: Vec<String> = service.spec.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();

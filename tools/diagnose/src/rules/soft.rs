@@ -54,6 +54,13 @@ const TROUBLE: [&str; 16] = [
     "unreachable",
 ];
 
+/// Where a host was named: a line of a log, or a setting.
+#[derive(Clone, Copy)]
+struct Said<'s> {
+    text: &'s str,
+    in_log: bool,
+}
+
 /// A host as a log or a setting names it.
 struct Named<'s> {
     service: &'s str,
@@ -135,9 +142,10 @@ pub fn by_settings<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
 
 fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Option<&str>) -> Roots {
     let here = case.pod.metadata.namespace.as_str();
+    let said = Said { text, in_log: log.is_some() };
     for host in hosts(text) {
         if let Some(service) = by_address(engine, host) {
-            let roots = reached(engine, case, service, text, log.is_some());
+            let roots = reached(engine, case, service, said);
             if !roots.is_empty() {
                 return roots;
             }
@@ -146,7 +154,7 @@ fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Optio
         let namespace = name.namespace.unwrap_or(here);
         match engine.snap.services.find(namespace, name.service) {
             Lookup::Found(service) => {
-                let roots = reached(engine, case, service, text, log.is_some());
+                let roots = reached(engine, case, service, said);
                 if !roots.is_empty() {
                     return roots;
                 }
@@ -162,7 +170,7 @@ fn by_words<'a>(engine: &mut Engine<'a>, case: &Case<'a>, text: &str, log: Optio
                 let is_set = told(case.container).any(|t| hosts(t).any(|h| h == host));
                 let is_meant = name.is_surely || log.is_some() && is_set && looks_resolved(text, host);
                 if is_meant {
-                    return missing(engine, case, host, &name, text, log.is_some());
+                    return missing(engine, case, host, &name, said);
                 }
             }
             Lookup::Unknown => {}
@@ -193,7 +201,7 @@ pub fn by_broken<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
         if let Lookup::Found(service) =
             engine.snap.services.find(name.namespace.unwrap_or(here), name.service)
         {
-            let roots = reached(engine, case, service, text, false);
+            let roots = reached(engine, case, service, Said { text, in_log: false });
             if !roots.is_empty() {
                 return roots;
             }
@@ -203,13 +211,7 @@ pub fn by_broken<'a>(engine: &mut Engine<'a>, case: &Case<'a>) -> Roots {
 }
 
 /// The roots of a Service, unless that is what is being explained or leads to this very pod: a circle explains nothing.
-fn reached<'a>(
-    engine: &mut Engine<'a>,
-    case: &Case<'a>,
-    service: &'a Service,
-    text: &str,
-    in_log: bool,
-) -> Roots {
+fn reached<'a>(engine: &mut Engine<'a>, case: &Case<'a>, service: &'a Service, said: Said<'_>) -> Roots {
     let labels = &case.pod.metadata.labels;
     let is_own = service.metadata.namespace == case.pod.metadata.namespace
         && !service.spec.selector.is_empty()
@@ -219,7 +221,7 @@ fn reached<'a>(
     }
     let roots = walk::service(engine, service);
     if roots.is_empty() {
-        return at_zero(engine, case, service, text, in_log);
+        return at_zero(engine, case, service, said);
     }
     let maker = engine.index.maker(case.pod);
     engine.depends(maker, Object::of("service", &service.metadata));
@@ -228,13 +230,8 @@ fn reached<'a>(
 
 /// The Service is in order, and whoever stands behind it was scaled to zero. By itself that is what somebody wants; with
 /// a program that looks for it there and fails it is why.
-fn at_zero<'a>(
-    engine: &mut Engine<'a>,
-    case: &Case<'a>,
-    service: &'a Service,
-    text: &str,
-    in_log: bool,
-) -> Roots {
+fn at_zero<'a>(engine: &mut Engine<'a>, case: &Case<'a>, service: &Service, said: Said<'_>) -> Roots {
+    let Said { text, in_log } = said;
     let Some(workload) = services::asleep(engine, service) else { return Roots::new() };
     let maker = engine.index.maker(case.pod);
     let (object, here) = (workload.object(), Object::of("service", &service.metadata));
@@ -261,8 +258,7 @@ fn missing<'a>(
     case: &Case<'a>,
     host: &str,
     name: &Named<'_>,
-    text: &str,
-    in_log: bool,
+    Said { text, in_log }: Said<'_>,
 ) -> Roots {
     let here = case.pod.metadata.namespace.as_str();
     let namespace = name.namespace.unwrap_or(here);
